@@ -490,7 +490,9 @@ impl Delivery {
             };
             let onwards = accounts.iter().filter_map(onward).collect();
             let mut replies = Replies::new();
-            accounts.iter().for_each(|(account, verdict)| this.ready(*account, verdict, &mut replies));
+            for (account, verdict) in &accounts {
+                this.ready(*account, verdict, &mut replies);
+            }
             Ok::<_, DeliveryError>((copy.once(delivery_key(attempt.leg_id.id)), Arc::new(onwards), Arc::new(replies)))
         });
         made.await.map_err(|_| CommitError::Other(Refusal::unavailable().into()))?.map_err(CommitError::Other)

@@ -130,9 +130,8 @@ impl Dispatch {
         for recipient in &self.recipients {
             let outcome = match &recipient.destination {
                 Destination::Account(account) => {
-                    let known = filed.get(account).copied();
                     let mut record = recipient.record.clone();
-                    let done = match known {
+                    let done = match filed.get(account).copied() {
                         Some(done) => done,
                         // Deleted since the recipient was accepted: the queue looks the address up again.
                         None if Directory::is_deleted_in(tx, *account) => {

@@ -43,6 +43,7 @@ mod part;
 mod progress;
 mod queue;
 mod queue_id;
+mod receipts;
 mod refusal;
 mod reply;
 mod report;

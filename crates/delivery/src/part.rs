@@ -6,7 +6,7 @@ use realm::{Found, Keys, Loss, PartError, RealmPart, Rewindable, SalvageFrom, Wo
 use store::{Op, Order, Read as _, RealmId, Snapshot, Store, StoreError};
 
 use crate::schema::{self, ACCOUNT_KEYS, ReceiptRecord};
-use crate::{DeliveryError, submit};
+use crate::{DeliveryError, receipts};
 
 /// Receipts: what became of each Send.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +71,7 @@ impl RealmPart for ReceiptsPart {
     }
 
     fn maintain<'a>(&'a self, store: &'a Store, account: RealmId) -> Work<'a> {
-        Box::pin(async move { Ok(submit::forget_receipts(store, account).await?) })
+        Box::pin(async move { Ok(receipts::forget_receipts(store, account).await?) })
     }
 
     fn loss(&self, _: &Op) -> Option<Loss> {

@@ -10,12 +10,13 @@ use mailstore::{
     EmailId, FlagChange, Flags, Keyword, MAX_PREFIX_BYTES, MailError, MailboxId, NewMessage, Role, SystemFlag, Uid,
 };
 use prost::Message as _;
-use store::{Order, Read, RealmId, StagedBody, Store, Tx};
+use store::{StagedBody, Tx};
 
 use crate::dispatch::{CommitError, Destination, Dispatch, Dispatched, Routed};
 use crate::filing::{LocalCopy, mailbox_of_role_in};
 use crate::head::Head;
 use crate::judge::{Spooled, Verdict};
+use crate::receipts::{forget_receipts_in, load_receipt};
 use crate::schema::delivery_key;
 use crate::schema::{self, CopyRecord, MessageRecord, ReceiptRecord, ret_number, tls_wish};
 use crate::sign::Signed;
@@ -59,6 +60,11 @@ pub struct Submission {
 }
 
 impl Submission {
+    /// Whether an address of the envelope can only go where SMTPUTF8 is known.
+    fn has_utf8_addresses(&self) -> bool {
+        self.from.needs_smtputf8() || self.recipients.iter().any(|recipient| recipient.address.needs_smtputf8())
+    }
+
     fn origin(&self) -> Origin {
         Origin { auth: Some(self.account), ..Origin::default() }
     }
@@ -138,9 +144,6 @@ pub struct SentCopy {
     /// Its identity in the account.
     pub email: EmailId,
 }
-
-/// Old receipts that one Send clears away at most.
-const RECEIPTS_FORGOTTEN_PER_COMMIT: usize = 16;
 
 impl Delivery {
     /// Send: receipt, copy in Sent, queue entries, local filings, removal of the draft and the mark on the message that is
@@ -248,8 +251,7 @@ impl Delivery {
     fn prepare_submission(&self, submission: Submission, id: QueueId, verdicts: Vec<Verdict>) -> Result<Prepared> {
         let Submission { account, from, message, .. } = &submission;
         let (store, options, at_ms) = (&self.inner.store, &self.inner.options, self.now_ms());
-        let hold = submission.hold.min(MAX_HOLD);
-        let release_ms = if hold.is_zero() { 0 } else { at_ms + i64::try_from(hold.as_millis()).unwrap_or(i64::MAX) };
+        let release_ms = release_ms(submission.hold, at_ms);
         let head = Head::read(message, &options.hostname);
 
         let along = Verdict::all_along(&verdicts);
@@ -258,10 +260,7 @@ impl Delivery {
             decide::apply(recipient, verdict, &submission.origin());
         }
         if release_ms > 0 {
-            // A message that can be recalled is not filed to anyone yet.
-            for recipient in recipients.iter_mut().filter(|r| matches!(r.destination, Destination::Account(_))) {
-                recipient.destination = Destination::LocalQueue;
-            }
+            file_later(&mut recipients);
         }
         let trace_line = self.trace_line(&submission, id, at_ms);
         let body = store.put_body(message)?;
@@ -273,8 +272,7 @@ impl Delivery {
             let above = [trace::return_path(Some(from)).into(), trace_line.clone().into()];
             LocalCopy::of_parsed(body.clone(), (message, &parsed), above, at_ms).once(delivery_key(id))
         });
-        let is_utf8 = |recipient: &Recipient| recipient.address.needs_smtputf8();
-        let utf8 = head.eight_bit || from.needs_smtputf8() || submission.recipients.iter().any(is_utf8);
+        let utf8 = head.eight_bit || submission.has_utf8_addresses();
         let due_ms = release_ms.max(at_ms);
         let record = MessageRecord {
             from: from.to_string(),
@@ -294,20 +292,17 @@ impl Delivery {
         };
         let sent_copy =
             if submission.keep_copy { Some(self.sent_copy(&submission, &body, &parsed, at_ms)?) } else { None };
-        let (queue_body, retry_ms, refuse_if_full) = (body, due_ms, false);
-        let onwards = self.onwards_of(&recipients, &record, message);
-        let replies = self.replies_of(&recipients);
         let dispatch = Dispatch {
             id,
+            onwards: self.onwards_of(&recipients, &record, message),
+            replies: self.replies_of(&recipients),
             record,
-            queue_body,
+            queue_body: body,
             filing,
-            onwards,
-            replies,
             recipients,
             due_ms,
-            retry_ms,
-            refuse_if_full,
+            retry_ms: due_ms,
+            refuse_if_full: false,
             along,
         };
         let rest = Rest {
@@ -524,57 +519,23 @@ struct Rest {
     correspondents: Vec<(String, String)>,
 }
 
+/// A message that can be recalled is not filed to anyone yet.
+fn file_later(recipients: &mut [Routed]) {
+    for recipient in recipients.iter_mut().filter(|r| matches!(r.destination, Destination::Account(_))) {
+        recipient.destination = Destination::LocalQueue;
+    }
+}
+
+/// When a message that is held goes out, in milliseconds since 1970; 0 if it goes at once.
+fn release_ms(hold: Duration, at_ms: i64) -> i64 {
+    let hold = hold.min(MAX_HOLD);
+    if hold.is_zero() { 0 } else { at_ms + i64::try_from(hold.as_millis()).unwrap_or(i64::MAX) }
+}
+
 fn check_key(key: &[u8]) -> Result<()> {
     if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES {
         let text = format!("An idempotency key must have 1 to {MAX_IDEMPOTENCY_KEY_BYTES} bytes");
         return Err(Refusal::new(554, (5, 5, 4), text).into());
-    }
-    Ok(())
-}
-
-fn load_receipt<R: Read + ?Sized>(read: &R, account: AccountId, key: &[u8]) -> Result<Option<ReceiptRecord>> {
-    let Some(bytes) = read.get(account.realm(), &schema::receipt_key(key))? else { return Ok(None) };
-    let damaged = |e: prost::DecodeError| {
-        DeliveryError::damaged(store::Cause::Decoding, format!("a receipt of account {}: {e}", account.0))
-    };
-    ReceiptRecord::decode(bytes).map(Some).map_err(damaged)
-}
-
-/// Forgets all receipts of an account whose time is over, step by step.
-pub(crate) async fn forget_receipts(store: &Store, realm: RealmId) -> Result<()> {
-    let now_ms = store.clock().now_ms();
-    let is_due = |store: &Store| -> Result<bool> {
-        let snapshot = store.snapshot();
-        let first = snapshot.prefix(realm, &schema::RECEIPT_EXPIRY_PREFIX, Order::Ascending)?.next().transpose()?;
-        let when = first.and_then(|(key, _)| Some(schema::receipt_expiry_key_parts(&key)?.0));
-        Ok(when.is_some_and(|when| when <= now_ms))
-    };
-    while is_due(store)? {
-        store
-            .transact(move |tx| {
-                tx.clears(realm);
-                tx.keeps_books();
-                forget_receipts_in(tx, realm, now_ms)
-            })
-            .await?;
-    }
-    Ok(())
-}
-
-fn forget_receipts_in(tx: &mut Tx<'_>, realm: RealmId, now_ms: i64) -> Result<()> {
-    let mut old = Vec::new();
-    for row in tx.prefix(realm, &schema::RECEIPT_EXPIRY_PREFIX, Order::Ascending)? {
-        let (key, _) = row?;
-        match schema::receipt_expiry_key_parts(&key) {
-            Some((when, name)) if when <= now_ms && old.len() < RECEIPTS_FORGOTTEN_PER_COMMIT => {
-                old.push((key.to_vec(), schema::receipt_key(name)));
-            }
-            _ => break,
-        }
-    }
-    for (expiry, receipt) in old {
-        tx.delete(realm, expiry);
-        tx.delete(realm, receipt);
     }
     Ok(())
 }

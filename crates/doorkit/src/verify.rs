@@ -24,11 +24,14 @@ pub struct Seen<'a> {
     pub now: UnixTime,
 }
 
+/// Decides by what was shown.
+type Accepts = dyn Fn(&Seen<'_>) -> Result<(), rustls::Error> + Send + Sync;
+
 /// Decides about the other side's certificate by what the certificate is, not by who signed it. That the other side has
 /// the certificate's key is checked always, so that the session is with its holder.
 pub struct CertificateCheck {
     provider: Arc<CryptoProvider>,
-    accepts: Box<dyn Fn(&Seen<'_>) -> Result<(), rustls::Error> + Send + Sync>,
+    accepts: Box<Accepts>,
 }
 
 impl CertificateCheck {

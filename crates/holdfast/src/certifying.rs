@@ -1,20 +1,15 @@
 //! The certificates of this service: what its configuration says of them, put into words that `certificates` knows.
 
-use std::{net::IpAddr, path::Path};
+use std::net::IpAddr;
 
 use anyhow::Context as _;
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use certificates::{Certificates, ExternalAccount, Options};
 use doorkit::{TicketKeys, Tls};
-use zeroize::Zeroizing;
 
 use crate::{
-    config::{AcmeSettings, Config},
+    config::{AcmeSettings, Config, external_key},
     services::Services,
 };
-
-/// The largest file with an external account's key.
-const MAX_KEY_BYTES: usize = 4096;
 
 /// The service's own names: the host name first, then its other names and the webmail's.
 pub fn own_names(config: &Config) -> Vec<String> {
@@ -74,13 +69,4 @@ fn external_account(settings: &AcmeSettings) -> anyhow::Result<Option<ExternalAc
     };
     let key = external_key(file).with_context(|| format!("tls.acme.external_account_key_file {}", file.display()))?;
     Ok(Some(ExternalAccount { id: id.clone(), key }))
-}
-
-/// The key of an external account, as authorities give it: base64 for URLs (RFC 4648 section 5), with or without padding.
-pub fn external_key(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let text = Zeroizing::new(std::fs::read_to_string(file)?);
-    let text = text.trim().trim_end_matches('=');
-    anyhow::ensure!(!text.is_empty() && text.len() <= MAX_KEY_BYTES, "is not a key");
-    let plain = text.replace('+', "-").replace('/', "_");
-    Ok(Zeroizing::new(BASE64_URL_SAFE_NO_PAD.decode(plain).context("is not base64")?))
 }

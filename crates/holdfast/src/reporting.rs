@@ -55,5 +55,5 @@ pub async fn serve(services: Arc<Services>, stop: CancellationToken) -> anyhow::
 fn until_tomorrow(now_ms: i64) -> Duration {
     let left = u64::try_from(DAY_MS - now_ms.rem_euclid(DAY_MS)).unwrap_or_default();
     let (least, most) = AFTER_MIDNIGHT;
-    Duration::from_millis(left) + least + (most - least).mul_f64(rand::random())
+    Duration::from_millis(left) + least + most.saturating_sub(least).mul_f64(rand::random())
 }

@@ -100,31 +100,7 @@ impl Services {
     /// The services on a store that is open.
     pub fn on(config: Config, store: Store) -> anyhow::Result<Self> {
         let dir = &config.data_dir;
-        // The standard mailboxes are created in the commit that creates the account.
-        let standard = MailStore::new(store.clone());
-        let on_create: directory::OnCreate = Arc::new(move |tx, account| {
-            standard.create_standard_mailboxes_in(tx, account.realm()).map_err(MailError::into_store_error)
-        });
-        let options = DirectoryOptions {
-            hostname: config.hostname.clone(),
-            on_create: Some(on_create),
-            admission: AdmissionLimits {
-                at_once: match config.limits.password_checks {
-                    0 => AdmissionLimits::default().at_once,
-                    some => some,
-                },
-                waiting: config.limits.logins_waiting,
-                patience: config.limits.login_patience.0,
-            },
-            keys: Arc::new(secrets::keys(&config.secrets)),
-            remember: Remember {
-                period: config.limits.remember_logins.0,
-                file: Some(dir.join("logins")),
-                ..Remember::default()
-            },
-            ..DirectoryOptions::default()
-        };
-        let directory = directory::Directory::new(store.clone(), options)?;
+        let directory = directory::Directory::new(store.clone(), directory_options(&config, &store))?;
         let quotas = directory.clone();
         let mailstore = MailStore::with_quota_limit(
             store.clone(),
@@ -220,6 +196,34 @@ fn judges(
     // The last: it goes by what the others have decided.
     judges.push(Arc::new(ForwardingJudge::new(config.hostname.clone(), store.clone())));
     judges
+}
+
+/// How accounts are kept.
+fn directory_options(config: &Config, store: &Store) -> DirectoryOptions {
+    // The standard mailboxes are created in the commit that creates the account.
+    let standard = MailStore::new(store.clone());
+    let on_create: directory::OnCreate = Arc::new(move |tx, account| {
+        standard.create_standard_mailboxes_in(tx, account.realm()).map_err(MailError::into_store_error)
+    });
+    DirectoryOptions {
+        hostname: config.hostname.clone(),
+        on_create: Some(on_create),
+        admission: AdmissionLimits {
+            at_once: match config.limits.password_checks {
+                0 => AdmissionLimits::default().at_once,
+                some => some,
+            },
+            waiting: config.limits.logins_waiting,
+            patience: config.limits.login_patience.0,
+        },
+        keys: Arc::new(secrets::keys(&config.secrets)),
+        remember: Remember {
+            period: config.limits.remember_logins.0,
+            file: Some(config.data_dir.join("logins")),
+            ..Remember::default()
+        },
+        ..DirectoryOptions::default()
+    }
 }
 
 /// How senders are checked.

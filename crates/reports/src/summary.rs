@@ -233,7 +233,7 @@ fn gather<'a>(sources: &mut BTreeMap<String, Gathered<'a>>, row: &'a Row, own: &
 
 fn listed(sources: BTreeMap<String, Gathered<'_>>) -> Vec<Source> {
     let mut listed: Vec<Source> = sources.into_iter().map(|(name, gathered)| gathered.source(name)).collect();
-    listed.sort_by(|a, b| (b.own, b.messages).cmp(&(a.own, a.messages)));
+    listed.sort_by_key(|source| std::cmp::Reverse((source.own, source.messages)));
     if listed.len() > MAX_SOURCES {
         let rest = listed.split_off(MAX_SOURCES - 1);
         let sum = |of: fn(&Source) -> u64| rest.iter().map(of).sum::<u64>();

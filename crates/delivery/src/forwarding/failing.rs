@@ -52,10 +52,7 @@ impl Delivery {
         metrics::counter!("holdfast_delivery_forwarding_paused_total").increment(1);
         tracing::warn!(account = account.0, "forwarding to an address is paused: it refuses everything");
         let found = self.forwarding(account)?.targets.into_iter().find(|target| target.address == *address);
-        let why = match found.map(|target| target.state) {
-            Some(super::ForwardState::Paused { why }) => why,
-            _ => return Ok(()),
-        };
+        let Some(super::ForwardState::Paused { why }) = found.map(|target| target.state) else { return Ok(()) };
         let text = format!(
             "Mail from {} is no longer forwarded to {address}, because the last {PAUSED_AFTER} messages were refused there.\n\n\
              The last reason was:\n\n{why}\n\n\

@@ -34,7 +34,7 @@ fn given(spam: &Spam, account: RealmId) -> Result<(Totals, HashMap<u32, Totals>)
     })?;
     let (mut totals, mut counts) = (Totals::default(), HashMap::new());
     for (some, is_spam) in found.iter_mut().zip([true, false]) {
-        some.sort_by(|a, b| b.0.cmp(&a.0));
+        some.sort_by_key(|one| std::cmp::Reverse(one.0));
         for (_, features) in some.iter().take(MAX_OF_ACCOUNT) {
             totals.add(is_spam);
             for feature in unpacked(features) {

@@ -76,8 +76,8 @@ fn days_in_words(days: Option<u32>) -> String {
 }
 
 async fn show(services: &Services, address: &str, output: &Output) -> anyhow::Result<()> {
-    if let Some(domain) = domain_of(services, address).await? {
-        return show_lists(services, domain.as_deref(), output).await;
+    if let Some(common) = domain_of(services, address)? {
+        return show_lists(services, common.domain.as_deref(), output).await;
     }
     let account = find(services, address).await?.id.realm();
     let settings = services.spam.settings(account)?;
@@ -110,16 +110,21 @@ async fn show(services: &Services, address: &str, output: &Output) -> anyhow::Re
     Ok(())
 }
 
+/// Lists that are no account's: those of a domain, or, without one, of the service.
+struct Common {
+    domain: Option<String>,
+}
+
 /// The domain that `@example.org` names, or the service (`@`); `None` if it is an account's address.
-async fn domain_of(services: &Services, address: &str) -> anyhow::Result<Option<Option<String>>> {
+fn domain_of(services: &Services, address: &str) -> anyhow::Result<Option<Common>> {
     let Some(domain) = address.strip_prefix('@') else { return Ok(None) };
     if domain.is_empty() {
-        return Ok(Some(None));
+        return Ok(Some(Common { domain: None }));
     }
     let domain = mailkit::address::normal_domain(domain)?;
     let hosted = services.directory.domains()?;
     ensure!(hosted.iter().any(|known| known.name == domain), "{domain} is not a domain of this service");
-    Ok(Some(Some(domain)))
+    Ok(Some(Common { domain: Some(domain) }))
 }
 
 fn patterns(entries: &[Entry], allowed: bool) -> Vec<String> {
@@ -183,13 +188,13 @@ async fn list(
 ) -> anyhow::Result<()> {
     let entry = Entry::new(sender, allowed.unwrap_or_default())?;
     let pattern = entry.pattern.clone();
-    let domain = domain_of(services, address).await?;
-    let account = match domain {
+    let common = domain_of(services, address)?;
+    let account = match common {
         Some(_) => None,
         None => Some(find(services, address).await?.id.realm()),
     };
-    let before = match (&domain, account) {
-        (Some(domain), _) => services.spam.lists_of(domain.as_deref())?,
+    let before = match (&common, account) {
+        (Some(common), _) => services.spam.lists_of(common.domain.as_deref())?,
         (None, Some(account)) => services.spam.settings(account)?.entries,
         (None, None) => Vec::new(),
     };
@@ -202,7 +207,7 @@ async fn list(
     };
     match account {
         Some(account) => drop(services.spam.change_settings(account, change).await?),
-        None => services.spam.change_lists(domain.flatten().as_deref(), change).await?,
+        None => services.spam.change_lists(common.and_then(|common| common.domain).as_deref(), change).await?,
     }
     let what = match allowed {
         Some(true) => "allowed",

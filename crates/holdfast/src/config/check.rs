@@ -155,7 +155,7 @@ impl Config {
                 wrong(".external_account_key_file", "has no id".to_owned(), "add tls.acme.external_account_id");
             }
             (Some(_), Some(file)) if unreadable(file).is_none() => {
-                if let Err(error) = crate::certifying::external_key(file) {
+                if let Err(error) = super::external_key::external_key(file) {
                     let remedy = "write the key as the authority shows it";
                     wrong(".external_account_key_file", format!("can't be used: {error:#}"), remedy);
                 }

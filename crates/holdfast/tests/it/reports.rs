@@ -63,7 +63,7 @@ fn a_report_that_comes_by_mail_is_shown_once() {
     let dns = Dns::start();
     dns.txt("far.test", "v=spf1 ip4:127.0.0.1 -all");
     dns.txt("_dmarc.far.test", "v=DMARC1; p=reject");
-    let (_dir, server) = start(&dns, BOB, "");
+    let (dir, server) = start(&dns, BOB, "");
     let send = |from: &str, id: &str| {
         let text = report(id).replace("<dmarc@far.test>\r\nTo", &format!("<{from}>\r\nTo"));
         let sent = Smtp::connect(server.address("smtp")).unwrap().send(from, &["postmaster@hold.test"], &text).unwrap();
@@ -73,7 +73,7 @@ fn a_report_that_comes_by_mail_is_shown_once() {
     for _ in 0..2 {
         send("dmarc@far.test", "one");
     }
-    // Whoever can't prove to be who the report says is not counted.
+    // A sender that can't prove to be who the report says is not counted.
     send("dmarc@evil.test", "two");
     let found = shown(&server, "hold.test");
     assert_eq!((&found["reports"], &found["unverified"], &found["messages"]), (&1.into(), &1.into(), &5.into()));
@@ -84,7 +84,7 @@ fn a_report_that_comes_by_mail_is_shown_once() {
     let none = server.command(&["domain", "reports", "nowhere.test"]);
     assert!(!none.status.success());
     server.kill();
-    let again = Server::start_with_env(_dir.path(), &dns.config(), &[]);
+    let again = Server::start_with_env(dir.path(), &dns.config(), &[]);
     assert_eq!(shown(&again, "hold.test")["reports"], 1, "it is there after a crash");
 }
 

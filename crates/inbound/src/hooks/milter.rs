@@ -39,14 +39,14 @@ impl Milter {
 enum Step {
     Next,
     /// Nothing more is to be told about the message.
-    Done(Verdict),
+    Done(Box<Verdict>),
 }
 
 /// What a response means that is not about what to change.
 fn step(response: &Response) -> Result<Step, JudgeError> {
     Ok(match response {
         Response::Continue | Response::Skip => Step::Next,
-        Response::Accept => Step::Done(Verdict::default()),
+        Response::Accept => Step::Done(Box::default()),
         Response::Reject => Step::Done(refuse(550, (5, 7, 1), "Message rejected by a filter")),
         // A message that we take is never dropped without telling its sender.
         Response::Discard => Step::Done(refuse(550, (5, 7, 1), "Message discarded by a filter")),
@@ -56,8 +56,8 @@ fn step(response: &Response) -> Result<Step, JudgeError> {
     })
 }
 
-fn refuse(code: u16, enhanced: (u8, u16, u16), text: &str) -> Verdict {
-    Verdict::refuse(Refusal::new(code, enhanced, text))
+fn refuse(code: u16, enhanced: (u8, u16, u16), text: &str) -> Box<Verdict> {
+    Box::new(Verdict::refuse(Refusal::new(code, enhanced, text)))
 }
 
 #[async_trait]
@@ -82,15 +82,15 @@ impl Milter {
         let count = case.envelope.recipients.len();
         let for_all = |verdict: Verdict| vec![verdict; count];
         if let Step::Done(verdict) = self.tell_sender(talk, case).await? {
-            return Ok(for_all(verdict));
+            return Ok(for_all(*verdict));
         }
         let mut refused: Vec<Option<Verdict>> = Vec::with_capacity(count);
         for recipient in &case.envelope.recipients {
             let address = format!("<{}>", recipient.address);
             refused.push(match talk.ask(&Command::Rcpt(&address)).await?.as_ref().map(step).transpose()? {
-                Some(Step::Done(verdict)) if verdict.refusal.is_some() => Some(verdict),
+                Some(Step::Done(verdict)) if verdict.refusal.is_some() => Some(*verdict),
                 // It takes the message for this recipient and doesn't want to know more.
-                Some(Step::Done(verdict)) => return Ok(for_all(verdict)),
+                Some(Step::Done(verdict)) => return Ok(for_all(*verdict)),
                 Some(Step::Next) | None => None,
             });
         }
@@ -137,7 +137,7 @@ impl Milter {
         commands.push(Command::EndOfHeader);
         for command in &commands {
             if let Some(Step::Done(verdict)) = talk.ask(command).await?.as_ref().map(step).transpose()? {
-                return Ok(verdict);
+                return Ok(*verdict);
             }
         }
         for piece in message[section.end..].chunks(PIECE_BYTES) {
@@ -145,7 +145,7 @@ impl Milter {
                 Some(Response::Skip) => break,
                 Some(other) => {
                     if let Step::Done(verdict) = step(&other)? {
-                        return Ok(verdict);
+                        return Ok(*verdict);
                     }
                 }
                 None => {}
@@ -174,7 +174,7 @@ impl Milter {
                 }
                 Response::Continue | Response::Accept => return Ok(verdict),
                 other => match step(&other)? {
-                    Step::Done(refused) => return Ok(refused),
+                    Step::Done(refused) => return Ok(*refused),
                     Step::Next => {}
                 },
             }

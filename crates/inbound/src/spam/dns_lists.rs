@@ -137,7 +137,7 @@ fn meaning(records: &[Data]) -> Said {
     for address in addresses {
         said = match address.octets() {
             [127, 255, 255, _] => return Said::Nonsense(format!("it refuses to answer ({address})")),
-            [127, 0, 0, 1] | [127, 0, 0, 0] => {
+            [127, 0, 0, 0 | 1] => {
                 return Said::Nonsense(format!("it answers {address}, which is no listing"));
             }
             [127, ..] => Said::Listed,

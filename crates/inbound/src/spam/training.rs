@@ -283,8 +283,8 @@ mod tests {
         Marks { keyword, placed_ms }
     }
 
-    fn known(kind: Kind, by: By, at_ms: i64, marks: Option<Marks>) -> Option<Before> {
-        Some(Before { kind, by, at_ms, marks })
+    fn before(kind: Kind, by: By, at_ms: i64, marks: Option<Marks>) -> Before {
+        Before { kind, by, at_ms, marks }
     }
 
     #[test]
@@ -295,20 +295,20 @@ mod tests {
             let said = |known| newest(place, now, known).unwrap();
             assert_eq!(said(None), (keyword, By::User), "nothing is known of before");
             // The keyword was there already; then the message was moved.
-            let moved = known(keyword, By::User, 150, Some(marks(Some(keyword), 100)));
-            assert_eq!(said(moved), (other, By::User));
+            let moved = before(keyword, By::User, 150, Some(marks(Some(keyword), 100)));
+            assert_eq!(said(Some(moved)), (other, By::User));
             // It had been moved already; then the keyword was set.
-            let marked = known(other, By::User, 250, Some(marks(None, 200)));
-            assert_eq!(said(marked), (keyword, By::User));
+            let marked = before(other, By::User, 250, Some(marks(None, 200)));
+            assert_eq!(said(Some(marked)), (keyword, By::User));
             // Nothing of the kind has changed since, such as when it was read.
             for kind in [keyword, other] {
-                assert_eq!(said(known(kind, By::User, 250, Some(now))), (kind, By::User));
+                assert_eq!(said(Some(before(kind, By::User, 250, Some(now)))), (kind, By::User));
             }
             // Records that don't say by which marks: a move is later if it came after them.
-            assert_eq!(said(known(keyword, By::User, 150, None)), (other, By::User));
-            assert_eq!(said(known(other, By::User, 250, None)), (keyword, By::User));
+            assert_eq!(said(Some(before(keyword, By::User, 150, None))), (other, By::User));
+            assert_eq!(said(Some(before(other, By::User, 250, None))), (keyword, By::User));
             // What only follows from conduct decides nothing.
-            assert_eq!(said(known(Kind::Wanted, By::Conduct, 300, Some(now))), (keyword, By::User));
+            assert_eq!(said(Some(before(Kind::Wanted, By::Conduct, 300, Some(now)))), (keyword, By::User));
         }
     }
 

@@ -15,9 +15,12 @@ use super::words::DIALECT;
 /// One test of a file: its name, and why it failed.
 type Verdict = (String, Result<(), String>);
 
+/// A message in a mailbox: its flags, and its bytes.
+type Filed = (Vec<String>, Arc<[u8]>);
+
 pub struct Tester {
     folder: PathBuf,
-    mailboxes: BTreeMap<String, Vec<(Vec<String>, Arc<[u8]>)>>,
+    mailboxes: BTreeMap<String, Vec<Filed>>,
     sent: Vec<(Envelope, Arc<[u8]>)>,
     config: HashMap<String, String>,
     metadata: HashMap<(Option<String>, String), String>,
@@ -249,7 +252,7 @@ impl Tester {
         }
     }
 
-    fn set(&mut self, name: &str, value: String, state: &mut State) {
+    fn set(name: &str, value: String, state: &mut State) {
         let address = value.trim_matches(['<', '>']).to_owned();
         match name {
             "message" => {
@@ -354,7 +357,7 @@ impl Host for Tester {
             }
             "test_set" => {
                 let (name, value) = (text(state, 0), text(state, 1));
-                self.set(&name, value, state);
+                Self::set(&name, value, state);
                 true
             }
             "test_mailbox_create" => {
