@@ -312,6 +312,7 @@ impl Spam {
     /// Those of the store.
     pub async fn noted(&self, account: RealmId, name: [u8; 32], marks: Marks) -> Result<()> {
         let done = self.store.transact(move |tx: &mut Tx<'_>| {
+            tx.keeps_books();
             let key = schema::learned(&name);
             if let Some(mut record) = load::<LearnedRecord, _>(tx, account, &key)? {
                 // The counts don't change: the state's revision stays.
@@ -364,6 +365,7 @@ impl Spam {
     /// Those of the store.
     pub async fn looked_at(&self, account: RealmId, position: String) -> Result<()> {
         let done = self.store.transact(move |tx: &mut Tx<'_>| {
+            tx.keeps_books();
             let mut state = state_of(tx, account)?;
             if state.position != position {
                 state.position = position;
@@ -377,6 +379,7 @@ impl Spam {
     /// Keeps what was learned within its bounds.
     pub(super) async fn age(&self, account: RealmId) -> Result<()> {
         let done = self.store.transact(move |tx: &mut Tx<'_>| {
+            tx.keeps_books();
             let mut all = Vec::new();
             each(tx, account, |name, record| {
                 all.push((record.by_user, record.at_ms, name, !record.features.is_empty()));
