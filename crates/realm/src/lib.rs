@@ -17,7 +17,7 @@ mod rewind;
 mod salvage;
 
 pub use error::{PartError, Result};
-pub use part::{Keys, Loss, RealmPart, Work, clear_rows};
+pub use part::{Keys, Loss, RealmPart, Work, clear_rows, unsound_rows};
 pub use parts::Parts;
 pub use rewind::{Coming, InCommit, Rewind, Rewindable};
 pub use salvage::{Found, Merged, Merging, SalvageFrom};

@@ -93,6 +93,30 @@ pub trait RealmPart: Send + Sync {
     fn touches(&self, write: &Write<'_>, touched: &mut Touched) -> Result<(), StoreError>;
 }
 
+/// The keys of rows that `is_sound` says are no records of a part, of those that begin with one of `kinds`, and at most `most` of
+/// them: for [`RealmPart::check`] of a part whose records stand each for itself.
+///
+/// # Errors
+/// Those of reading.
+pub fn unsound_rows(
+    account: RealmId,
+    snapshot: &Snapshot,
+    kinds: &[u8],
+    most: usize,
+    is_sound: impl Fn(&[u8], &[u8]) -> bool,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut unsound = Vec::new();
+    for kind in kinds {
+        for row in snapshot.prefix(account, &[*kind], Order::Ascending)? {
+            let (key, value) = row?;
+            if unsound.len() < most && !is_sound(&key, &value) {
+                unsound.push(key.to_vec());
+            }
+        }
+    }
+    Ok(unsound)
+}
+
 /// Deletes all rows whose keys begin with one of `kinds`, in the order of `kinds`, step by step: for [`RealmPart::purge`]
 /// of a part whose records are not counted anywhere.
 ///

@@ -37,16 +37,9 @@ impl RealmPart for ForwardingPart {
     }
 
     fn check(&self, account: RealmId, snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
-        let mut findings = Vec::new();
-        for kind in KINDS {
-            for row in snapshot.prefix(account, &[kind], Order::Ascending)? {
-                let (key, value) = row?;
-                if !is_sound(&key, &value) {
-                    findings.push(format!("forwarding has {key:02x?}, which is no record of it"));
-                }
-            }
-        }
-        Ok(findings)
+        let unsound = realm::unsound_rows(account, snapshot, &KINDS, usize::MAX, is_sound)?;
+        let tell = |key: &Vec<u8>| format!("forwarding has {key:02x?}, which is no record of it");
+        Ok(unsound.iter().map(tell).collect())
     }
 
     fn rewindable(&self) -> Rewindable<'_> {

@@ -2,7 +2,7 @@
 
 use realm::feed::{Kind, Touched, Write};
 use realm::{Found, Keys, Loss, RealmPart, Rewindable, SalvageFrom, Work};
-use store::{Op, Order, Read as _, RealmId, Snapshot, Store, StoreError, Tx};
+use store::{Op, RealmId, Snapshot, Store, StoreError, Tx};
 
 use super::usage::{self, BUCKET, DAY, WRITTEN};
 use crate::{DeliveryError, Result};
@@ -31,16 +31,9 @@ impl RealmPart for SendingPart {
     }
 
     fn check(&self, account: RealmId, snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
-        let mut findings = Vec::new();
-        for kind in KINDS {
-            for row in snapshot.prefix(account, &[kind], Order::Ascending)? {
-                let (key, value) = row?;
-                if !usage::is_sound(&key, &value) && findings.len() < MAX_FINDINGS {
-                    findings.push(format!("the count at {:02x?} can't be decoded", &key[..key.len().min(32)]));
-                }
-            }
-        }
-        Ok(findings)
+        let unsound = realm::unsound_rows(account, snapshot, &KINDS, MAX_FINDINGS, usage::is_sound)?;
+        let tell = |key: &Vec<u8>| format!("the count at {:02x?} can't be decoded", &key[..key.len().min(32)]);
+        Ok(unsound.iter().map(tell).collect())
     }
 
     fn rewindable(&self) -> Rewindable<'_> {
