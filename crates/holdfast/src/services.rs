@@ -4,10 +4,14 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use continuity::{rewind::Rewinds, stage::Stages};
+use continuity::{
+    rewind::Rewinds,
+    stage::{Stage, Stages},
+};
 use delivery::{Authors, Credentials, DaneUse, DeliveryOptions, NextHop, Smarthost, TlsException, TlsPolicy, Unsigned};
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsReport};
 use dnskit::Resolver;
@@ -31,6 +35,9 @@ use crate::{
     parts::parts,
     secrets,
 };
+
+/// How often a service that is coming back is looked at.
+const WHILE_COMING_BACK: Duration = Duration::from_millis(500);
 
 /// Store and domain services: what is configured, not what runs (see [`crate::running`]). Opening takes the folder's lock; only one process can.
 pub struct Services {
@@ -150,6 +157,13 @@ impl Services {
             resolver,
             config,
         })
+    }
+
+    /// Waits until the service is open and nothing is restored behind it any more.
+    pub async fn until_open(&self) {
+        while self.stages.now().stage < Stage::Open || self.store.is_partial() {
+            tokio::time::sleep(WHILE_COMING_BACK).await;
+        }
     }
 
     /// # Errors

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use continuity::stage::Stage;
 use inbound::spam::Training;
 use mailstore::{Mailbox, MailboxId, Role, Uid};
 use store::RealmId;
@@ -10,8 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::services::Services;
 
-/// How often a service that is coming back is looked at.
-const WHILE_COMING_BACK: Duration = Duration::from_millis(500);
 /// How often what the accounts taught together is gathered.
 const GATHER_EVERY: Duration = Duration::from_secs(3_600);
 /// Messages that one commit deletes.
@@ -26,11 +23,9 @@ pub fn training(services: &Services) -> Arc<Training> {
 
 /// Tries the DNS lists out, gathers the shared base, and learns until shut down, once the service is open and whole.
 pub async fn serve(services: Arc<Services>, training: Arc<Training>, stop: CancellationToken) -> anyhow::Result<()> {
-    while services.stages.now().stage < Stage::Open || services.store.is_partial() {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(WHILE_COMING_BACK) => {}
-        }
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        () = services.until_open() => {}
     }
     tokio::select! {
         () = stop.cancelled() => {}
