@@ -5,8 +5,8 @@
 //! named limits, in linear time. [`Reports`] keeps what came for each domain, bounded by day and by reporter, and what was found
 //! out here about others' mail until it is reported to them. [`summary`] makes of it what an owner understands.
 //!
-//! This crate asks no DNS and sends nothing. It must never believe who a report says it is from: the judge that files one says whose
-//! mail it came in ([`Reporter`]).
+//! This crate asks no DNS and sends nothing. It must never believe who a report says it is from: the judge that files one says
+//! whose mail it came in ([`Reporter`]).
 //!
 //! Start reading at [`Reports`] (`kept.rs`), then `schema.rs` for what is stored.
 
