@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::run::{root, run};
 
 /// What the tests of real clients and pages use: the program that shows a package is there, and the package.
-const DEBIAN: [(&str, &str); 13] = [
+const DEBIAN: [(&str, &str); 14] = [
     ("mbsync", "isync"),
     ("mutt", "mutt"),
     ("script", "bsdutils"),
@@ -21,6 +21,7 @@ const DEBIAN: [(&str, &str); 13] = [
     ("node", "nodejs"),
     ("npm", "npm"),
     ("pebble", "pebble"),
+    ("/usr/sbin/knotd", "knot"),
 ];
 
 /// Whether `program` can be found on the PATH.

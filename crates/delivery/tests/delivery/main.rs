@@ -3,11 +3,13 @@
 mod admin;
 mod bounces;
 mod dane;
+mod dnssec;
 mod fake;
 mod forwarding;
 mod inbound;
 mod judging;
 mod killed;
+mod knot;
 mod outbound;
 mod relayed;
 mod resolver;
