@@ -54,12 +54,12 @@ struct Attempt {
 }
 
 impl Attempt {
-    /// Notes what became of a message at addresses that an account forwards to. Those that are paused by it.
-    fn note_forwarded_in(&self, tx: &mut Tx<'_>, result: &Outcome) -> Result<Vec<(AccountId, EmailAddress)>> {
+    /// Notes what became of a message at addresses that an account forwards to. The account, if one is paused by it.
+    fn note_forwarded_in(&self, tx: &mut Tx<'_>, result: &Outcome) -> Result<Option<AccountId>> {
         let (Some(account), true) = (self.record.account.map(AccountId), self.record.forwarded.is_some()) else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
-        let mut paused = Vec::new();
+        let mut is_paused = false;
         for recipient in &self.leg.recipients {
             let is_it = |one: &RecipientRecord| one.address == recipient.address;
             if result.remaining.iter().any(is_it) {
@@ -68,9 +68,9 @@ impl Attempt {
             let failed = |finding: &&Finding| finding.action == dsn::Action::Failed && is_it(&finding.recipient);
             let failure = result.findings.iter().find(failed).map(|finding| finding.text.as_str());
             let tried = Tried { address: &recipient.address, failure };
-            paused.extend(note_in(tx, account, &tried)?.map(|address| (account, address)));
+            is_paused |= note_in(tx, account, &tried)?;
         }
-        Ok(paused)
+        Ok(is_paused.then_some(account))
     }
 }
 
@@ -308,17 +308,8 @@ impl Delivery {
             })
             .await?;
         self.hint(&hints);
-        self.tell_of_paused(&paused).await;
+        self.may_owe(paused);
         Ok(())
-    }
-
-    /// Tells accounts of addresses to which nothing is forwarded any longer.
-    async fn tell_of_paused(&self, paused: &[(AccountId, EmailAddress)]) {
-        for (account, address) in paused {
-            if let Err(error) = self.tell_of_paused_forward(*account, address).await {
-                tracing::error!(account = account.0, %error, "could not tell an account that its forwarding is paused");
-            }
-        }
     }
 
     async fn prepare_report_for(
@@ -352,6 +343,9 @@ impl Delivery {
                 Ok(()) => return,
                 Err(error) if self.has_come(&error).await => continue,
                 Err(CommitError::Account(account, error)) => {
+                    if matches!(error, MailError::OverQuota { .. }) {
+                        self.note_full(account);
+                    }
                     let refusal = DeliveryError::Mail(error).refusal();
                     if avoid.insert(account, refusal).is_none() {
                         continue;
@@ -400,6 +394,7 @@ impl Delivery {
         let due_ms = self.next_due_ms(attempt);
         let _staged = (message.clone(), report.clone());
         let (this, task) = (self.clone(), Arc::clone(attempt));
+        let to: Vec<AccountId> = accounts.iter().map(|(account, _)| *account).collect();
         let (hints, paused) = self
             .inner
             .store
@@ -433,7 +428,7 @@ impl Delivery {
             })
             .await?;
         self.hint(&hints);
-        self.tell_of_paused(&paused).await;
+        self.may_owe(paused.into_iter().chain(to));
         Ok(())
     }
 

@@ -215,7 +215,10 @@ impl Dispatch {
         let Some(copy) = &self.filing else { return Ok(false) };
         match file_local_in(tx, &delivery.inner.mailstore, account, copy, verdict) {
             Ok(_) => Ok(true),
-            Err(MailError::OverQuota { .. }) => Ok(false),
+            Err(MailError::OverQuota { .. }) => {
+                delivery.note_full(account);
+                Ok(false)
+            }
             Err(error) => Err(CommitError::Account(account, error)),
         }
     }
@@ -289,6 +292,7 @@ impl Delivery {
             let error: CommitError = match ticket.await {
                 Ok((value, hints)) => {
                     self.hint(&hints);
+                    self.may_owe(dispatch.accounts());
                     return Ok(value);
                 }
                 Err(error) => error,
@@ -317,6 +321,14 @@ impl Delivery {
 }
 
 impl Dispatch {
+    /// The accounts that it goes to.
+    fn accounts(&self) -> impl Iterator<Item = AccountId> {
+        self.recipients.iter().filter_map(|recipient| match recipient.destination {
+            Destination::Account(account) => Some(account),
+            _ => None,
+        })
+    }
+
     fn account_of(&self, realm: RealmId) -> Option<AccountId> {
         self.recipients.iter().find_map(|recipient| match recipient.destination {
             Destination::Account(account) if account.realm() == realm => Some(account),

@@ -68,6 +68,9 @@ struct TargetRecord {
     /// 0: not paused.
     #[prost(int64, tag = "9")]
     paused_ms: i64,
+    /// Its owner has still to be told that it is paused.
+    #[prost(bool, tag = "10")]
+    is_pause_untold: bool,
 }
 
 /// What holds for all addresses of an account.

@@ -56,6 +56,11 @@ pub trait Judge: Send + Sync + 'static {
     /// A short name for metrics, logs and the queue: `spam`.
     fn name(&self) -> &'static str;
 
+    /// How long its verdict may take when all goes slowly. The time for all judges is shared out in this proportion.
+    fn needs(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
     /// What happens when it gives no verdict.
     fn fallback(&self) -> Fallback {
         Fallback::Accept

@@ -82,10 +82,9 @@ impl Bench {
     pub async fn verdicts(self, message: &Spooled, time: Duration) -> Vec<Verdict> {
         let until = Instant::now() + time;
         let mut so_far = vec![Verdict::default(); self.case.envelope.recipients.len()];
-        let mut waiting = u32::try_from(self.seats.len()).unwrap_or(u32::MAX);
-        for seat in self.seats {
-            let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
-            waiting = waiting.saturating_sub(1);
+        let needs: Vec<Duration> = self.seats.iter().map(|seat| seat.judge.needs()).collect();
+        for (at, seat) in self.seats.into_iter().enumerate() {
+            let share = share(until.saturating_duration_since(Instant::now()), &needs[at..]);
             let (name, fallback) = (seat.judge.name(), seat.judge.fallback());
             let begun = Instant::now();
             let asked = ask(seat, message, &so_far, share);
@@ -112,6 +111,15 @@ impl Bench {
             }
         }
         so_far
+    }
+}
+
+/// What the first of those who need so much gets of the time that is left.
+fn share(left: Duration, needs: &[Duration]) -> Duration {
+    let all: f64 = needs.iter().map(Duration::as_secs_f64).sum();
+    match needs.first() {
+        Some(first) if all > 0.0 => left.mul_f64(first.as_secs_f64() / all),
+        _ => left / u32::try_from(needs.len().max(1)).unwrap_or(u32::MAX),
     }
 }
 
@@ -160,4 +168,37 @@ fn defer(verdict: &mut Verdict, judge: &str) {
     }
     verdict.reason.push_str(judge);
     verdict.reason.push_str(": no verdict");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(needs: &[u64]) -> Vec<Duration> {
+        needs.iter().copied().map(Duration::from_secs).collect()
+    }
+
+    #[test]
+    fn everyone_gets_what_it_needs_where_there_is_enough() {
+        // Each takes all that it gets: sender checks, a scanner, and four quick ones.
+        let (needs, mut left) = (seconds(&[6, 8, 1, 1, 1, 1]), Duration::from_secs(20));
+        for (at, need) in needs.iter().enumerate() {
+            let got = share(left, &needs[at..]);
+            assert!(got >= *need && got <= left, "{at}: {got:?}");
+            left -= got;
+        }
+    }
+
+    #[test]
+    fn where_there_is_too_little_all_get_less_in_proportion_and_nobody_nothing() {
+        let (needs, mut left) = (seconds(&[6, 30, 30, 30, 1]), Duration::from_secs(20));
+        for at in 0..needs.len() {
+            let got = share(left, &needs[at..]);
+            let fair = needs[at].mul_f64(20.0 / 97.0);
+            assert!(got.abs_diff(fair) < Duration::from_millis(1), "{at}: {got:?}");
+            left -= got;
+        }
+        assert_eq!(share(Duration::from_secs(6), &seconds(&[0, 0])), Duration::from_secs(3));
+        assert_eq!(share(Duration::from_secs(6), &[]), Duration::from_secs(6));
+    }
 }

@@ -37,12 +37,15 @@ mod hint;
 mod invariants;
 mod judge;
 mod judging;
+mod notices;
 mod options;
 mod outbound;
+mod owed;
 mod part;
 mod progress;
 mod queue;
 mod queue_id;
+mod quota_notice;
 mod receipts;
 mod refusal;
 mod reply;
@@ -146,6 +149,9 @@ struct Inner {
     progress: Mutex<progress::Progress>,
     /// A commit that is about to be made stops an account's sending.
     stopping: AtomicBool,
+    owed: owed::Owed,
+    /// Held while TLS reports are made.
+    reporting: tokio::sync::Mutex<()>,
 }
 
 impl Delivery {
@@ -191,6 +197,8 @@ impl Delivery {
             reports: reports_budget::ReportsBudget::default(),
             progress: Mutex::default(),
             stopping: AtomicBool::new(false),
+            owed: owed::Owed::default(),
+            reporting: tokio::sync::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

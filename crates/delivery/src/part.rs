@@ -3,7 +3,7 @@
 use prost::Message as _;
 use realm::feed::{Kind, Touched, Write, damaged};
 use realm::{Found, Keys, Loss, PartError, RealmPart, Rewindable, SalvageFrom, Work};
-use store::{Op, Order, Read as _, RealmId, Snapshot, Store, StoreError};
+use store::{Op, RealmId, Snapshot, Store, StoreError};
 
 use crate::schema::{self, ACCOUNT_KEYS, ReceiptRecord};
 use crate::{DeliveryError, receipts};
@@ -41,19 +41,9 @@ impl RealmPart for ReceiptsPart {
     }
 
     fn check(&self, account: RealmId, snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
-        let mut findings = Vec::new();
-        for row in snapshot.prefix(account, &[ACCOUNT_KEYS], Order::Ascending)? {
-            let (key, value) = row?;
-            let is_known = match key.get(1) {
-                Some(b'r') => ReceiptRecord::decode(value).is_ok(),
-                Some(b't') => schema::receipt_expiry_key_parts(&key).is_some(),
-                _ => false,
-            };
-            if !is_known && findings.len() < MAX_FINDINGS {
-                findings.push(format!("the receipt at {:02x?} can't be decoded", &key[..key.len().min(32)]));
-            }
-        }
-        Ok(findings)
+        let unsound = realm::unsound_rows(account, snapshot, &[ACCOUNT_KEYS], MAX_FINDINGS, is_sound)?;
+        let tell = |key: &Vec<u8>| format!("the receipt at {:02x?} can't be decoded", &key[..key.len().min(32)]);
+        Ok(unsound.iter().map(tell).collect())
     }
 
     fn rewindable(&self) -> Rewindable<'_> {
@@ -92,5 +82,14 @@ impl RealmPart for ReceiptsPart {
             return Err(damaged(write.account, write.key));
         };
         touched.record(SUBMISSION, receipt.id, write)
+    }
+}
+
+/// Whether a row is as this version writes it.
+fn is_sound(key: &[u8], value: &[u8]) -> bool {
+    match key.get(1) {
+        Some(b'r') => ReceiptRecord::decode(value).is_ok(),
+        Some(b't') => schema::receipt_expiry_key_parts(key).is_some(),
+        _ => false,
     }
 }

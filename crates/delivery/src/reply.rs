@@ -70,17 +70,7 @@ impl Delivery {
         let author: Vec<EmailAddress> = EmailAddress::parse(&reply.author).into_iter().collect();
         let signed = self.sign(&author, bytes);
         let body = self.inner.store.put_body(bytes)?;
-        let record = MessageRecord {
-            body: body.id().as_bytes().to_vec(),
-            body_bytes: body.len(),
-            signatures: signed.lines,
-            unsigned: signed.later,
-            eight_bit: !bytes.is_ascii(),
-            smtputf8,
-            long_lines: mailkit::narrow::has_long_lines(bytes),
-            warn_ms: 0,
-            ..self.new_record(now_ms, now_ms)
-        };
+        let record = self.own_record(&body, bytes, signed, smtputf8);
         Ok(Ready { id, record, legs: by_destination.into_iter().map(leg).collect(), body })
     }
 }

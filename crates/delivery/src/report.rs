@@ -144,19 +144,9 @@ impl Delivery {
         let destination = if is_ours { LOCAL_DESTINATION.to_owned() } else { to.domain().to_owned() };
         let from = self.reporter()?;
         let signed = if is_ours { Signed::default() } else { self.sign(&[from], &bytes) };
-        let record = MessageRecord {
-            body: body.id().as_bytes().to_vec(),
-            body_bytes: body.len(),
-            signatures: signed.lines,
-            unsigned: signed.later,
-            eight_bit: !bytes.is_ascii(),
-            smtputf8: to.needs_smtputf8(),
-            long_lines: mailkit::narrow::has_long_lines(&bytes),
-            // What was not to be read on its way out isn't on its way back (RFC 8689 §5).
-            tls_wish: original.tls_wish,
-            warn_ms: 0,
-            ..self.new_record(at_ms, at_ms)
-        };
+        // What was not to be read on its way out isn't on its way back (RFC 8689 §5).
+        let tls_wish = original.tls_wish;
+        let record = MessageRecord { tls_wish, ..self.own_record(&body, &bytes, signed, to.needs_smtputf8()) };
         let leg = LegRecord {
             destination,
             recipients: vec![RecipientRecord {

@@ -116,6 +116,7 @@ impl Delivery {
     fn check_room(&self, account: AccountId, address: &EmailAddress) -> Result<(), Refusal> {
         match self.inner.mailstore.quota(account.realm()) {
             Ok(quota) if quota.limit_bytes.is_some_and(|limit| quota.used_bytes >= limit) => {
+                self.note_full(account);
                 Err(Refusal::mailbox_full(address))
             }
             Ok(_) => Ok(()),

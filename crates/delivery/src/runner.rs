@@ -42,6 +42,7 @@ impl Delivery {
     pub async fn run(&self, shutdown: CancellationToken) -> Result<()> {
         let mut runner = Runner::new(self.clone())?;
         let mut stops = std::pin::pin!(self.look_after_stops());
+        let mut owed = std::pin::pin!(self.look_after_owed());
         runner.scan();
         runner.set_gauges();
         runner.upkeep();
@@ -57,6 +58,7 @@ impl Delivery {
                 Some((id, reached)) = answers.recv() => Heard::Answer(id, reached),
                 Some(ended) = attempts.join_next_with_id(), if !attempts.is_empty() => Heard::End(ended),
                 never = &mut stops => match never {},
+                never = &mut owed => match never {},
                 () = self.inner.hints.wake.notified() => Heard::Hint,
                 looked = deadlines, if *looking => {
                     *looking = false;
@@ -106,6 +108,10 @@ struct Runner {
     attempts: JoinSet<()>,
     /// What each attempt takes up, until somebody answered or it is over.
     slots: HashMap<Id, Slot>,
+    /// Where each attempt that is not over goes.
+    running: HashMap<Id, Arc<str>>,
+    /// Destinations where something due was passed over because an attempt held it: looked at again when one there is over.
+    passed_over: HashSet<Arc<str>>,
     /// Tells of attempts at which somebody answered, or nobody did; their results may not be recorded yet.
     answers: mpsc::UnboundedReceiver<(Id, bool)>,
     answering: mpsc::UnboundedSender<(Id, bool)>,
@@ -148,6 +154,8 @@ impl Runner {
             looking: false,
             first_deadline_ms: i64::MAX,
             floors: HashMap::new(),
+            running: HashMap::new(),
+            passed_over: HashSet::new(),
             scanned: tokio::time::Instant::now(),
             tried: 0,
             counted: tokio::time::Instant::now(),
@@ -323,6 +331,8 @@ impl Runner {
                 break;
             }
             if self.delivery.inner.claims.is_claimed(leg) {
+                // Its result may be recorded already, and an operator may have asked for it again since.
+                self.passed_over.insert(Arc::clone(destination));
                 continue;
             }
             let owner = DueRecord::decode(value).map(|record| record.owner).unwrap_or_default();
@@ -361,6 +371,7 @@ impl Runner {
             };
             delivery.attempt(&outbound, leg, answered).await;
         });
+        self.running.insert(task.id(), Arc::clone(&slot.destination));
         self.slots.insert(task.id(), slot);
         metrics::gauge!("holdfast_delivery_attempts_running").set(self.attempts.len() as f64);
     }
@@ -378,6 +389,12 @@ impl Runner {
             self.free(id, Some(reached));
         }
         self.free(id, None);
+        if let Some(destination) = self.running.remove(&id)
+            && self.passed_over.remove(&destination)
+        {
+            self.floors.remove(&destination);
+            self.agenda.note(&destination, self.delivery.now_ms());
+        }
         metrics::gauge!("holdfast_delivery_attempts_running").set(self.attempts.len() as f64);
     }
 

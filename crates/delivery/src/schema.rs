@@ -19,7 +19,7 @@
 //! |---|---|
 //! | `0x40 r` key | [`ReceiptRecord`]: a Send and its result |
 //! | `0x40 t` when key | empty: when the receipt can be deleted |
-//! | `0x48`, `0x49`, `0x4A` | what the account has sent: see `sending/usage.rs` |
+//! | `0x48` to `0x4B` | what the account has sent, and how full it was told to be: see `sending/usage.rs` |
 //!
 //! Numbers in keys are big-endian, times are milliseconds since 1970 UTC. A leg is in progress exactly if
 //! `LegRecord::attempt_token` is not zero; its due entry stays until the result is recorded, so that an attempt
@@ -243,6 +243,12 @@ pub struct TallyRecord {
     /// The failures.
     #[prost(message, repeated, tag = "5")]
     pub details: Vec<TallyDetailRecord>,
+    /// Destinations that have the report of the day, where another has not.
+    #[prost(string, repeated, tag = "6")]
+    pub reported_to: Vec<String>,
+    /// The report is not tried again before, milliseconds since 1970 UTC.
+    #[prost(int64, tag = "7")]
+    pub not_before_ms: i64,
 }
 
 /// Failures of one kind at one host.

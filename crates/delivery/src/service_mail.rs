@@ -5,6 +5,7 @@ use store::{StagedBody, StoreError, Tx};
 
 use crate::hint::Hint;
 use crate::schema::{LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, notify_bits, tls_wish};
+use crate::sign::Signed;
 use crate::{Delivery, DeliveryError, Notify, QueueId, Result, queue};
 
 /// A message of the service, finished but for its signatures.
@@ -78,21 +79,31 @@ impl Delivery {
         Ok(queued.iter().map(|one| one.id).collect())
     }
 
+    /// The queue record of a message that the service itself made, staged as `body`: what the way of its bytes is, and no word of
+    /// a delay. `utf8` says whether an address of a recipient needs SMTPUTF8.
+    pub(crate) fn own_record(&self, body: &StagedBody, bytes: &[u8], signed: Signed, utf8: bool) -> MessageRecord {
+        let now_ms = self.now_ms();
+        MessageRecord {
+            body: body.id().as_bytes().to_vec(),
+            body_bytes: body.len(),
+            signatures: signed.lines,
+            unsigned: signed.later,
+            eight_bit: !bytes.is_ascii(),
+            smtputf8: utf8,
+            long_lines: mailkit::narrow::has_long_lines(bytes),
+            warn_ms: 0,
+            ..self.new_record(now_ms, now_ms)
+        }
+    }
+
     /// Its return address is empty.
     fn queued(&self, mail: &ServiceMail) -> Result<Queued> {
         let (id, at_ms) = (self.next_id(), self.now_ms());
         let body = self.inner.store.put_body(&mail.bytes)?;
         let is_ours = matches!(self.lookup(&mail.to), Ok(Some(_)));
         let signed = self.sign(&[self.reporter()?], &mail.bytes);
-        let record = MessageRecord {
-            body: body.id().as_bytes().to_vec(),
-            body_bytes: body.len(),
-            signatures: signed.lines,
-            unsigned: signed.later,
-            warn_ms: 0,
-            tls_wish: tls_wish(false, mail.tls_optional),
-            ..self.new_record(at_ms, at_ms)
-        };
+        let own = self.own_record(&body, &mail.bytes, signed, mail.to.needs_smtputf8());
+        let record = MessageRecord { tls_wish: tls_wish(false, mail.tls_optional), ..own };
         let recipient = RecipientRecord {
             address: mail.to.to_string(),
             notify: notify_bits(Notify::NEVER),

@@ -1,6 +1,7 @@
 //! TLS reports to the domains that mail went to (RFC 8460): once a day, what became of the connections to them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Write as _;
 
 use base64::Engine as _;
@@ -23,6 +24,10 @@ use crate::{Delivery, Result, queue};
 const MAX_AT_ONCE: usize = 50;
 /// Counts that could not be reported are dropped after so many days.
 const DAYS_KEPT: u32 = 7;
+/// A web server that did not take a report is asked again, this long after.
+const RETRY_MS: i64 = 60 * 60 * 1_000;
+/// It is asked until the report is so many days old: for a day after it was made (RFC 8460 §5.5).
+const RETRY_DAYS: u32 = 2;
 /// Most addresses of one domain that get its report.
 const MAX_ADDRESSES: usize = 2;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
@@ -34,6 +39,15 @@ pub(crate) enum Rua {
     Mail(EmailAddress),
     /// By POST to a host's path.
     Https { host: String, port: u16, path: String },
+}
+
+impl fmt::Display for Rua {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mail(to) => write!(f, "mailto:{to}"),
+            Self::Https { host, port, path } => write!(f, "https://{host}:{port}{path}"),
+        }
+    }
 }
 
 /// The counts of a domain's day, each with its kind of policy.
@@ -52,8 +66,9 @@ pub(crate) struct Frame<'a> {
 impl Delivery {
     /// Reports the days that are over, and forgets their counts. A few at a time.
     pub(crate) async fn report_tls(&self, outbound: &Outbound) {
-        let today = day_of(self.now_ms());
-        let days = match finished(&self.inner.store, today) {
+        // Slow web servers may take longer than it is to the next look: no report is made twice.
+        let Ok(_alone) = self.inner.reporting.try_lock() else { return };
+        let days = match finished(&self.inner.store, self.now_ms()) {
             Ok(days) => days,
             Err(error) => return tracing::error!(%error, "could not read the results of connections"),
         };
@@ -62,6 +77,44 @@ impl Delivery {
                 tracing::warn!(domain, %error, "could not make a TLS report");
             }
         }
+    }
+
+    /// Hands a report to web servers, and makes the mails to the other destinations; not to those that have it.
+    async fn handed(
+        &self,
+        outbound: &Outbound,
+        frame: &Frame<'_>,
+        packed: &Bytes,
+        ruas: Vec<Rua>,
+        reported_to: Vec<String>,
+    ) -> Result<Handed> {
+        let mut handed = Handed { mails: Vec::new(), reported_to, is_whole: true };
+        for rua in ruas {
+            let name = rua.to_string();
+            if handed.reported_to.contains(&name) {
+                continue;
+            }
+            match rua {
+                Rua::Mail(to) => {
+                    let bytes = mail(frame, &self.service_sender()?, &to, packed, self.now_ms());
+                    // It tells of broken TLS: it has to arrive in spite of that (RFC 8689 §5).
+                    handed.mails.push(ServiceMail { to, bytes, tls_optional: true });
+                    metrics::counter!("holdfast_delivery_tls_reports_total").increment(1);
+                }
+                Rua::Https { host, port, path } => {
+                    let posted = outbound.post(&host, port, &path, "application/tlsrpt+gzip", packed.clone()).await;
+                    let result = if posted.is_ok() { "ok" } else { "failed" };
+                    metrics::counter!("holdfast_delivery_tls_reports_posted_total", "result" => result).increment(1);
+                    if let Err(problem) = posted {
+                        tracing::warn!(domain = frame.domain, host, %problem, "could not hand over a TLS report");
+                        handed.is_whole = false;
+                        continue;
+                    }
+                }
+            }
+            handed.reported_to.push(name);
+        }
+        Ok(handed)
     }
 
     async fn report_day(&self, outbound: &Outbound, day: u32, domain: &str, counts: &Day) -> Result<()> {
@@ -75,27 +128,23 @@ impl Delivery {
         let contact = format!("postmaster@{own}");
         let frame = Frame { organisation: &own, contact: &contact, id: &id, domain, day };
         let packed = packed(&json(&frame, counts))?;
-        let mut mails = Vec::new();
-        for rua in ruas {
-            match rua {
-                Rua::Mail(to) => {
-                    let bytes = mail(&frame, &self.service_sender()?, &to, &packed, self.now_ms());
-                    // It tells of broken TLS: it has to arrive in spite of that (RFC 8689 §5).
-                    mails.push(ServiceMail { to, bytes, tls_optional: true });
-                }
-                Rua::Https { host, port, path } => {
-                    let posted = outbound.post(&host, port, &path, "application/tlsrpt+gzip", packed.clone()).await;
-                    if let Err(problem) = posted {
-                        tracing::warn!(domain, host, %problem, "could not hand over a TLS report");
-                    }
-                }
-            }
-        }
-        metrics::counter!("holdfast_delivery_tls_reports_total").increment(mails.len() as u64);
-        let keys: Vec<_> = counts.iter().map(|(policy, _)| tally_key(day, domain, policy)).collect();
+        let reported_to = counts.first().map(|(_, record)| record.reported_to.clone()).unwrap_or_default();
+        let Handed { mails, reported_to, is_whole } = self.handed(outbound, &frame, &packed, ruas, reported_to).await?;
+        let keep = !is_whole && day_of(self.now_ms()).saturating_sub(day) <= RETRY_DAYS;
+        let not_before_ms = self.now_ms() + RETRY_MS;
+        let rows: Vec<_> = counts
+            .iter()
+            .map(|(policy, record)| {
+                let later = TallyRecord { reported_to: reported_to.clone(), not_before_ms, ..record.clone() };
+                (tally_key(day, domain, policy), keep.then(|| later.encode_to_vec()))
+            })
+            .collect();
         self.send_service_mail(mails, move |tx| {
-            for key in &keys {
-                tx.delete(queue::QUEUE, key.clone());
+            for (key, later) in &rows {
+                match later {
+                    Some(later) => tx.put(queue::QUEUE, key.clone(), later.clone()),
+                    None => tx.delete(queue::QUEUE, key.clone()),
+                }
             }
             Ok(())
         })
@@ -104,8 +153,17 @@ impl Delivery {
     }
 }
 
-/// The counts of days before `today`, by day and domain.
-fn finished(store: &Store, today: u32) -> Result<BTreeMap<(u32, String), Day>> {
+/// What became of a report.
+struct Handed {
+    mails: Vec<ServiceMail>,
+    reported_to: Vec<String>,
+    /// No destination has to be tried again.
+    is_whole: bool,
+}
+
+/// The counts of days that are over, by day and domain.
+fn finished(store: &Store, now_ms: i64) -> Result<BTreeMap<(u32, String), Day>> {
+    let today = day_of(now_ms);
     let mut all: BTreeMap<(u32, String), Day> = BTreeMap::new();
     for row in store.snapshot().prefix(queue::QUEUE, b"t", Order::Ascending)? {
         let (key, value) = row?;
@@ -114,6 +172,9 @@ fn finished(store: &Store, today: u32) -> Result<BTreeMap<(u32, String), Day>> {
         };
         if day >= today || all.len() > MAX_AT_ONCE {
             break;
+        }
+        if record.not_before_ms > now_ms {
+            continue;
         }
         all.entry((day, domain.to_owned())).or_default().push((policy.to_owned(), record));
     }
@@ -276,6 +337,7 @@ mod tests {
             policy: vec!["version: STSv1".into()],
             hosts: vec!["*.far.example".into()],
             details: vec![detail],
+            ..TallyRecord::default()
         };
         let none = TallyRecord { successes: 1, ..TallyRecord::default() };
         let frame = Frame {

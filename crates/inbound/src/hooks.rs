@@ -50,6 +50,10 @@ impl<S: Scanner> Judge for Hook<S> {
         self.fallback
     }
 
+    fn needs(&self) -> Duration {
+        self.timeout
+    }
+
     fn begin(&self, case: &Arc<Case>) -> Option<Box<dyn Hearing>> {
         Some(Box::new(Asking { scanner: Arc::clone(&self.scanner), case: Arc::clone(case), timeout: self.timeout }))
     }

@@ -77,6 +77,11 @@ impl Judge for SenderCheck {
         "sender"
     }
 
+    fn needs(&self) -> Duration {
+        // Waiting for the DNS, and then saying what was found.
+        self.inner.options.patience.whole().mul_f32(1.2)
+    }
+
     fn begin(&self, case: &Arc<Case>) -> Option<Box<dyn Hearing>> {
         let origin = &case.envelope.origin;
         let ip = origin.peer.filter(|_| origin.auth.is_none() && !origin.lmtp)?.to_canonical();

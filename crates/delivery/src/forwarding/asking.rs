@@ -171,17 +171,8 @@ impl Delivery {
         let body = self.inner.store.put_body(&message)?;
         let is_ours = self.is_in_our_domain(to)?;
         let signed = if is_ours { crate::sign::Signed::default() } else { self.sign(&[from], &message) };
-        let record = MessageRecord {
-            account: Some(owner.id.0),
-            body: body.id().as_bytes().to_vec(),
-            body_bytes: body.len(),
-            signatures: signed.lines,
-            unsigned: signed.later,
-            eight_bit: !message.is_ascii(),
-            smtputf8: to.needs_smtputf8(),
-            warn_ms: 0,
-            ..self.new_record(at_ms, at_ms)
-        };
+        let own = self.own_record(&body, &message, signed, to.needs_smtputf8());
+        let record = MessageRecord { account: Some(owner.id.0), ..own };
         let recipient = RecipientRecord {
             address: to.to_string(),
             notify: notify_bits(Notify::NEVER),
@@ -218,7 +209,7 @@ fn ask_in(tx: &mut Tx<'_>, account: AccountId, address: &EmailAddress, code: &st
         if record.paused_ms == 0 {
             return Ok(Asked::Already);
         }
-        let resumed = TargetRecord { paused_ms: 0, failures: 0, ..record.clone() };
+        let resumed = TargetRecord { paused_ms: 0, failures: 0, is_pause_untold: false, ..record.clone() };
         tx.put(realm, key, resumed.encode_to_vec());
         return Ok(Asked::Resumed);
     }

@@ -295,8 +295,7 @@ impl Transaction {
     /// A requirement that the server does not support, in the words of the sender's report.
     fn unsendable(&self) -> Option<Reply> {
         if self.mail.smtputf8 && !self.capabilities.smtputf8 {
-            let text = "5.6.7 the receiving server does not support internationalized addresses or headers (SMTPUTF8)";
-            return Some(Reply::new(553, text));
+            return Some(Reply::new(553, format!("5.6.7 {}", self.needs_utf8())));
         }
         let limit = self.capabilities.size?;
         (self.mail.size > limit).then(|| {
@@ -306,6 +305,20 @@ impl Transaction {
                 format!("5.3.4 message too large: it has {size} bytes; the receiving server accepts {limit}"),
             )
         })
+    }
+
+    /// Why a server without SMTPUTF8 can't take the message, and what to do.
+    fn needs_utf8(&self) -> String {
+        let lacks =
+            "the receiving server only takes addresses of plain letters, digits and punctuation (it lacks SMTPUTF8)";
+        let is_other = |address: &&str| !address.is_ascii();
+        if let Some(to) = self.mail.recipients.iter().map(|to| to.address.as_str()).find(is_other) {
+            format!("{lacks}, which {to} is not: ask the recipient for another address")
+        } else if !self.mail.from.is_ascii() {
+            format!("{lacks}, which your address {} is not: send the message from another address", self.mail.from)
+        } else {
+            format!("{lacks}, and an address in a header field of the message is not one: remove it")
+        }
     }
 
     fn settle_open(&mut self, fate: &Fate) {

@@ -5,13 +5,14 @@ use realm::{Found, Keys, Loss, RealmPart, Rewindable, SalvageFrom, Work};
 use store::{Op, RealmId, Snapshot, Store, StoreError, Tx};
 
 use super::usage::{self, BUCKET, DAY, WRITTEN};
+use crate::quota_notice::QUOTA_TOLD;
 use crate::{DeliveryError, Result};
 
 /// How much an account has sent, and to whom it has written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SendingPart;
 
-const KINDS: [u8; 3] = [BUCKET, WRITTEN, DAY];
+const KINDS: [u8; 4] = [BUCKET, WRITTEN, DAY, QUOTA_TOLD];
 /// Findings reported of one account.
 const MAX_FINDINGS: usize = 100;
 /// Rows that one commit of the upkeep deletes.

@@ -5,6 +5,7 @@
 //! | `0x48` start | [`UseRecord`]: what was sent in the ten minutes from then on |
 //! | `0x49` hash | [`WrittenRecord`]: someone who was written to |
 //! | `0x4A` day | [`UseRecord`]: what was sent on that day, counted from 1970 |
+//! | `0x4B` | [`ToldRecord`]: how full the account was told that its mailbox is |
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -15,6 +16,7 @@ use prost::Message as _;
 use store::{BodyId, Order, Read, RealmId, Tx};
 
 use super::limits::{Counted, Limits, Over, Window};
+use crate::quota_notice::{QUOTA_TOLD, ToldRecord};
 use crate::{DeliveryError, Result};
 
 /// First byte of the keys of what was sent within ten minutes.
@@ -242,6 +244,7 @@ pub fn is_sound(key: &[u8], value: &[u8]) -> bool {
         Some(&BUCKET) => key.len() == 9 && UseRecord::decode(value).is_ok(),
         Some(&WRITTEN) => key.len() == 17 && WrittenRecord::decode(value).is_ok(),
         Some(&DAY) => key.len() == 9 && UseRecord::decode(value).is_ok(),
+        Some(&QUOTA_TOLD) => key.len() == 1 && ToldRecord::decode(value).is_ok(),
         _ => false,
     }
 }

@@ -89,9 +89,17 @@ fn signed_domains(records: &Records) -> Vec<(&'static str, String, Fate)> {
         ("implicit-wrong.test.", format!("$D A 127.0.0.1\n$P.$D {next_key}\n"), Waits("no TLSA record fits")),
         // The records are elsewhere, under another name.
         ("elsewhere.test.", format!("{usual}$P.mx.$D CNAME tlsa.$D\ntlsa.$D {own_key}\n"), Arrives),
-        ("elsewhere-wrong.test.", format!("{usual}$P.mx.$D CNAME tlsa.$D\ntlsa.$D {next_key}\n"), Waits("no TLSA record fits")),
+        (
+            "elsewhere-wrong.test.",
+            format!("{usual}$P.mx.$D CNAME tlsa.$D\ntlsa.$D {next_key}\n"),
+            Waits("no TLSA record fits"),
+        ),
         // The host is another name for one whose records count.
-        ("alias.test.", format!("$D MX 10 mx.$D\nmx.$D CNAME real.$D\nreal.$D A 127.0.0.1\n$P.real.$D {own_key}\n"), Arrives),
+        (
+            "alias.test.",
+            format!("$D MX 10 mx.$D\nmx.$D CNAME real.$D\nreal.$D A 127.0.0.1\n$P.real.$D {own_key}\n"),
+            Arrives,
+        ),
         (
             "alias-wrong.test.",
             format!("$D MX 10 mx.$D\nmx.$D CNAME real.$D\nreal.$D A 127.0.0.1\n$P.real.$D {next_key}\n"),

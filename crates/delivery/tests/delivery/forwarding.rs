@@ -472,3 +472,38 @@ async fn an_address_that_refuses_everything_is_paused_and_its_owner_told_once() 
     assert_eq!(world.delivery.add_forward(world.alice, &target).await.unwrap(), Asked::Resumed);
     assert_eq!(states(&world), ["on"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_an_address_was_paused_does_not_lose_the_notice() {
+    let is_open = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let open = Arc::clone(&is_open);
+    let fake = Fake::start(&["PIPELINING"], move |turn| {
+        let refuses = !open.load(std::sync::atomic::Ordering::SeqCst) && turn.command.starts_with("RCPT");
+        refuses.then_some(Answer::Say("550 5.1.1 gone"))
+    })
+    .await;
+    let plan = |_: &EmailAddress| with_results(forwards(&["x@there.example"], false), "none");
+    let mut world = world(options(Some(&fake)), plan).await;
+    world.start();
+    world.delivery.add_forward(world.alice, &address("x@there.example")).await.unwrap();
+    let code = code_in(&fake.wait_for(1).await[0].message);
+    assert!(world.delivery.confirm_forward(&code).await.unwrap());
+    is_open.store(false, std::sync::atomic::Ordering::SeqCst);
+    for _ in 1..PAUSED_AFTER {
+        world.delivery.accept(from_far(&["alice@here.example"]), MESSAGE).await.unwrap();
+        world.until_queue_is_empty().await;
+    }
+    world.delivery.accept(from_far(&["alice@here.example"]), MESSAGE).await.unwrap();
+    // At the very commit that pauses it, or soon after.
+    world.until(world.alice.realm(), |world| states(world) == ["paused"]).await;
+    let told = |world: &World| world.inbox(world.alice).iter().filter(|message| message.contains("is paused")).count();
+    for _ in 0..2 {
+        world = world.crash_and_return(options(Some(&fake))).await;
+        world.start();
+        world.until(world.alice.realm(), |world| told(world) > 0).await;
+    }
+    // What is looked at after it is looked at after everything that was owed before.
+    world.delivery.remove_forward(world.alice, &address("x@there.example")).await.unwrap();
+    assert_eq!(told(&world), 1);
+    world.check();
+}

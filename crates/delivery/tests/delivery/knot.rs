@@ -75,7 +75,8 @@ impl Knot {
 
     /// What the service uses for DANE, with this server's root key for the root's.
     pub fn resolver(&self) -> SystemResolver {
-        let anchors: TrustAnchors = keys(self.dir.path(), ".", &["dnskey"]).replace(". DNSKEY", ". IN DNSKEY").parse().unwrap();
+        let anchors: TrustAnchors =
+            keys(self.dir.path(), ".", &["dnskey"]).replace(". DNSKEY", ". IN DNSKEY").parse().unwrap();
         let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
             connection.port = self.port;
             connection

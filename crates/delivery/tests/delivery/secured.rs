@@ -9,7 +9,10 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+
+use crate::world::PATIENCE;
 
 /// An authority of the test's own.
 pub struct Authority {
@@ -71,11 +74,23 @@ fn acceptor(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> TlsAcceptor {
     Arc::new(config).into()
 }
 
+/// Head and body of a request that is here whole.
+fn whole(request: &[u8]) -> Option<(String, Vec<u8>)> {
+    let end = request.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8(request[..end].to_vec()).unwrap();
+    let length =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let body = request[end..].to_vec();
+    (body.len() >= length.unwrap_or(0)).then_some((head, body))
+}
+
 /// An HTTPS server that always says the same, until it is told otherwise.
 pub struct Web {
     pub address: SocketAddr,
     said: Arc<Mutex<Vec<u8>>>,
     requests: Arc<AtomicUsize>,
+    /// Head and body of each.
+    posts: watch::Sender<Vec<(String, Vec<u8>)>>,
 }
 
 impl Web {
@@ -83,27 +98,39 @@ impl Web {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (said, requests) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let posts = watch::Sender::new(Vec::new());
+        let posted = posts.clone();
         let (saying, counting) = (Arc::clone(&said), Arc::clone(&requests));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (tls, saying, counting) = (tls.clone(), Arc::clone(&saying), Arc::clone(&counting));
+                let posted = posted.clone();
                 tokio::spawn(async move {
                     counting.fetch_add(1, Ordering::SeqCst);
                     let Ok(mut stream) = tls.accept(stream).await else { return };
                     let mut request = Vec::new();
-                    while !request.ends_with(b"\r\n\r\n") {
-                        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
-                            return;
+                    let Some((head, body)) = (loop {
+                        if let Some(whole) = whole(&request) {
+                            break Some(whole);
                         }
+                        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                            break None;
+                        }
+                    }) else {
+                        return;
+                    };
+                    if head.starts_with("POST ") {
+                        posted.send_modify(|posts| posts.push((head, body)));
+                    } else {
+                        assert!(head.starts_with("GET /.well-known/mta-sts.txt HTTP/1.1\r\n"), "{head}");
                     }
-                    assert!(request.starts_with(b"GET /.well-known/mta-sts.txt HTTP/1.1\r\n"));
                     let answer = saying.lock().clone();
                     let _ = stream.write_all(&answer).await;
                     let _ = stream.shutdown().await;
                 });
             }
         });
-        Self { address, said, requests }
+        Self { address, said, requests, posts }
     }
 
     /// Says this from now on.
@@ -120,6 +147,13 @@ impl Web {
     pub fn policy(&self, mode: &str, mx: &str, max_age: u32) {
         let body = format!("version: STSv1\r\nmode: {mode}\r\nmx: {mx}\r\nmax_age: {max_age}\r\n");
         self.say("200 OK", "text/plain", &body);
+    }
+
+    /// Waits until so many things were handed to it.
+    pub async fn wait_for_posts(&self, count: usize) -> Vec<(String, Vec<u8>)> {
+        let mut posts = self.posts.subscribe();
+        let found = tokio::time::timeout(PATIENCE, posts.wait_for(|posts| posts.len() >= count)).await;
+        found.expect("they come in time").unwrap().clone()
     }
 
     /// Connections so far.

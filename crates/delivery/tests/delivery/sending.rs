@@ -1,16 +1,13 @@
 //! What accounts may send, and what stops them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
 use delivery::{Counted, DeliveryError, DeliveryOptions, QueueFilter, Refusal, SendingLimits, Window};
 use directory::OwnLimits;
-use store::{Clock, RealmId, StoreOptions};
+use store::RealmId;
 
 use crate::fake::{Answer, Fake};
-use crate::world::{MESSAGE, World, envelope, options, submission};
-
-const DAY_MS: i64 = 86_400_000;
+use crate::world::{DAY_MS, MESSAGE, World, envelope, options, submission};
 
 fn limited(fake: Option<&Fake>, sending: SendingLimits) -> DeliveryOptions {
     DeliveryOptions { sending, ..options(fake) }
@@ -28,22 +25,7 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, DeliveryError>) -> Refusal {
     }
 }
 
-/// A clock that stands.
-struct Still(AtomicI64);
-
-impl Clock for Still {
-    fn now_ms(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
 impl World {
-    async fn with_clock(options: DeliveryOptions) -> (Self, Arc<Still>) {
-        let clock = Arc::new(Still(AtomicI64::new(20_000 * DAY_MS)));
-        let store = StoreOptions { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..StoreOptions::default() };
-        (Self::stopped_with(options, store).await, clock)
-    }
-
     async fn send(&self, key: &str, to: &[&str]) -> Result<(), DeliveryError> {
         self.delivery.submit(submission(self, key.as_bytes(), to)).await.map(drop)
     }

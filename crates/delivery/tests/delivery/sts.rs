@@ -8,23 +8,23 @@ use store::RealmId;
 
 use crate::fake::Fake;
 use crate::secured::{Authority, Server, Web};
-use crate::world::{MESSAGE, World, envelope, options};
+use crate::world::{MESSAGE, Still, World, envelope, options};
 
-const WEEK: u32 = 604_800;
-const MX: &str = "mx.far.example";
+pub const WEEK: u32 = 604_800;
+pub const MX: &str = "mx.far.example";
 
 /// A domain with a policy, and a service that sends to it.
-struct Far {
-    authority: Authority,
-    web: Web,
-    zone: Arc<Zone>,
-    fake: Fake,
-    options: DeliveryOptions,
+pub struct Far {
+    pub authority: Authority,
+    pub web: Web,
+    pub zone: Arc<Zone>,
+    pub fake: Fake,
+    pub options: DeliveryOptions,
 }
 
 impl Far {
     /// Whose mail server has this certificate.
-    async fn new(ehlo: &[&'static str], mail: impl FnOnce(&Authority) -> Server) -> Self {
+    pub async fn new(ehlo: &[&'static str], mail: impl FnOnce(&Authority) -> Server) -> Self {
         let authority = Authority::new();
         let web = Web::start(authority.server(&["mta-sts.far.example"]).acceptor).await;
         let fake = Fake::secured(ehlo, mail(&authority).acceptor, |_| None).await;
@@ -47,7 +47,16 @@ impl Far {
         Self { authority, web, zone, fake, options }
     }
 
-    async fn world(&self) -> World {
+    /// A service whose time passes when it is told to.
+    pub async fn world_with_clock(&self) -> (World, Arc<Still>) {
+        let (world, clock) = World::with_clock(self.options.clone()).await;
+        let resolver = Arc::clone(&self.zone) as Arc<dyn dnskit::Resolver>;
+        let mut world = world.with_resolver(self.options.clone(), resolver);
+        world.start();
+        (world, clock)
+    }
+
+    pub async fn world(&self) -> World {
         let mut world = World::stopped(self.options.clone()).await;
         world = world.with_resolver(self.options.clone(), Arc::clone(&self.zone) as Arc<dyn dnskit::Resolver>);
         world.start();
@@ -55,7 +64,7 @@ impl Far {
     }
 }
 
-async fn send(world: &World) {
+pub async fn send(world: &World) {
     world
         .delivery
         .accept(envelope("alice@here.example", &["x@far.example"], Some(world.alice)), MESSAGE)
@@ -64,7 +73,7 @@ async fn send(world: &World) {
 }
 
 /// Waits until the only message was tried, and gives what is said of it.
-async fn secured(world: &World) -> (delivery::Secured, String) {
+pub async fn secured(world: &World) -> (delivery::Secured, String) {
     let tried = |world: &World| {
         let page = world.delivery.queue_list(&delivery::QueueFilter::default(), None, 10).unwrap();
         page.messages.iter().flat_map(|m| &m.recipients).any(|r| r.security.is_some() && r.last_error.is_some())
@@ -208,7 +217,7 @@ async fn a_policy_outlives_a_restart_its_record_and_its_web_server() {
 }
 
 /// Sends with what the sender wishes of the way: REQUIRETLS, or a header field.
-async fn send_wishing(world: &World, require_tls: bool, field: &str) {
+pub async fn send_wishing(world: &World, require_tls: bool, field: &str) {
     let mut envelope = envelope("alice@here.example", &["x@far.example"], Some(world.alice));
     envelope.require_tls = require_tls;
     let message = [field.as_bytes(), MESSAGE].concat();
@@ -256,43 +265,4 @@ async fn tls_required_no_lets_mail_pass_that_a_policy_holds() {
         send_wishing(&world, false, other).await;
         assert_eq!(secured(&world).await.0.policy, "MTA-STS enforce", "{other}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_day_is_reported_to_the_domain_once_it_is_over_and_then_forgotten() {
-    let mut far = Far::new(&["STARTTLS"], |authority| authority.expired(&[MX])).await;
-    far.web.policy("testing", MX, WEEK);
-    far.zone.text("_smtp._tls.far.example", "v=TLSRPTv1; rua=mailto:reports@far.example");
-    far.options.keep_connection = std::time::Duration::ZERO;
-    let world = far.world().await;
-    send(&world).await;
-    far.fake.wait_for(1).await;
-    world.until_queue_is_empty().await;
-    let mut world = world.tomorrow(far.options.clone(), Arc::clone(&far.zone) as Arc<dyn dnskit::Resolver>).await;
-    world.start();
-    let report = far.fake.wait_for(2).await.remove(1);
-    assert_eq!(
-        (report.from.as_str(), &report.recipients[..]),
-        ("MAIL FROM:<>", &["RCPT TO:<reports@far.example>".to_owned()][..])
-    );
-    for field in ["TLS-Report-Domain: far.example", "TLS-Required: No", "DKIM-Signature: ", "report-type=\"tlsrpt\""] {
-        assert!(report.message.contains(field), "{field}: {}", report.message);
-    }
-    let parsed = mailkit::parse(report.message.as_bytes());
-    let part = &parsed.root.parts[1];
-    let encoded = &report.message.as_bytes()[part.body_start as usize..part.body_end as usize];
-    let (mut decoder, mut packed) = (mailkit::transfer::Decoder::new(mailkit::transfer::Encoding::Base64), Vec::new());
-    decoder.feed(encoded, &mut packed);
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed[..]), &mut text).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let policy = &json["policies"][0];
-    assert_eq!(
-        (policy["policy"]["policy-type"].as_str(), policy["policy"]["policy-domain"].as_str()),
-        (Some("sts"), Some("far.example"))
-    );
-    assert_eq!(policy["summary"]["total-failure-session-count"], 1, "{text}");
-    assert_eq!(policy["failure-details"][0]["result-type"], "certificate-expired", "{text}");
-    world.until_queue_is_empty().await;
-    world.check();
 }

@@ -1,6 +1,7 @@
 //! A small mail service with two accounts, and ways to look at it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use delivery::{
@@ -10,7 +11,7 @@ use delivery::{
 use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role};
 use mailkit::EmailAddress;
 use mailstore::{MailStore, Role as MailboxRole};
-use store::{Invariants as _, RealmId, Store, StoreError, StoreOptions};
+use store::{Clock, Invariants as _, RealmId, Store, StoreError, StoreOptions};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +52,31 @@ pub fn route(options: &mut DeliveryOptions, domain: &str, fake: &Fake) {
     options.static_routes.insert(domain.into(), NextHop::new("127.0.0.1", fake.address.port()));
 }
 
+pub const DAY_MS: i64 = 86_400_000;
+
+/// A clock that stands.
+pub struct Still(pub AtomicI64);
+
+impl Still {
+    pub fn pass(&self, time: Duration) {
+        self.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for Still {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 impl World {
+    /// A service that is not running, whose time passes when it is told to.
+    pub async fn with_clock(options: DeliveryOptions) -> (Self, Arc<Still>) {
+        let clock = Arc::new(Still(AtomicI64::new(20_000 * DAY_MS)));
+        let store = StoreOptions { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..StoreOptions::default() };
+        (Self::stopped_with(options, store).await, clock)
+    }
+
     /// A service that is running.
     pub async fn new(options: DeliveryOptions) -> Self {
         let mut world = Self::stopped(options).await;

@@ -37,6 +37,11 @@ impl DnsPatience {
         Self(Arc::new(Inner { whole, state: Mutex::default() }))
     }
 
+    /// The longest that a message waits.
+    pub fn whole(&self) -> Duration {
+        self.0.whole
+    }
+
     /// How long the next message waits.
     pub fn next(&self) -> Duration {
         self.next_at(Instant::now())
