@@ -28,6 +28,8 @@ pub enum AccessChange {
     SecondFactorOff,
     /// Someone has signed in with a browser, or from a network, that the account did not know.
     NewSignIn,
+    /// A mail program has signed in that the account did not know, or from a network that it did not know.
+    NewProgram,
 }
 
 impl AccessChange {
@@ -39,7 +41,7 @@ impl AccessChange {
             Self::AppPasswordsRevoked(_) => "An app password was revoked",
             Self::SecondFactorOn => "Two-step sign-in was turned on",
             Self::SecondFactorOff => "Two-step sign-in was turned off",
-            Self::NewSignIn => "New sign-in to your account",
+            Self::NewSignIn | Self::NewProgram => "New sign-in to your account",
         }
     }
 
@@ -59,6 +61,9 @@ impl AccessChange {
             Self::SecondFactorOff => format!("Signing in to {address} on the web no longer requires a code."),
             Self::NewSignIn => {
                 format!("Someone signed in to {address} with a new browser or from a new network.")
+            }
+            Self::NewProgram => {
+                format!("A mail app signed in to {address} for the first time, or from a new network.")
             }
         }
     }
@@ -81,7 +86,7 @@ impl Delivery {
         let at = mailkit::date::format(self.now_ms());
         let text = format!(
             "{}\n\nWhen: {at}\nHow: {}\n\nIf this was you, you don't need to do anything.\n\nIf it wasn't you, change your password now. \
-             Then open Settings, check App passwords and Sessions, and revoke everything that you don't recognize. Tell \
+             Then open Settings, check App passwords and Sign-ins, and revoke everything that you don't recognize. Tell \
              your administrator.\n",
             change.sentence(&address),
             clean(how)

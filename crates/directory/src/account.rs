@@ -432,7 +432,14 @@ impl Directory {
                 let Some(mut record) = record(tx, id)?.filter(|record| record.deleted_ms.is_some()) else {
                     return Err(DirectoryError::no_account(id));
                 };
-                for kind in [schema::CREDENTIALS[0], schema::APP_PASSWORD, schema::SESSION, schema::KNOWN_NETWORK] {
+                const GONE: [u8; 5] = [
+                    schema::CREDENTIALS[0],
+                    schema::APP_PASSWORD,
+                    schema::SESSION,
+                    schema::KNOWN_NETWORK,
+                    schema::SIGN_IN,
+                ];
+                for kind in GONE {
                     let rows: Vec<_> = tx.prefix(id.realm(), &[kind], Order::Ascending)?.collect::<Result<_, _>>()?;
                     for (key, _) in rows {
                         tx.delete(id.realm(), key.to_vec());

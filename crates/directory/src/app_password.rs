@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::ids::AppPasswordId;
 use crate::{
-    AccountId, Directory, DirectoryError, Login, Result,
+    AccountId, Directory, DirectoryError, Login, Result, Scopes,
     letters::grouped,
     password,
     proof::Proof,
@@ -35,6 +35,8 @@ pub struct AppPassword {
     pub created_ms: i64,
     /// When it was last used, to the hour; `None` is never.
     pub last_used_ms: Option<i64>,
+    /// The protocols that it opens.
+    pub scopes: Scopes,
 }
 
 /// A new app password: the only time that it is seen.
@@ -61,17 +63,36 @@ pub(crate) fn proof_of(reader: &impl Read, account: AccountId, id: AppPasswordId
     Ok(Some(Proof::app_password(&decode("an app password", &value)?)))
 }
 
+/// The name of the app password that is recognised by this, if it is still there.
+pub(crate) fn name_of(reader: &impl Read, account: AccountId, proof: Proof) -> Result<Option<String>> {
+    let found = all(reader, account)?.into_iter().find(|(_, record)| Proof::app_password(record) == proof);
+    Ok(found.map(|(_, record)| record.name))
+}
+
 /// What people put between the groups.
 fn plain(password: &str) -> String {
     password.chars().filter(|c| !matches!(c, '-' | ' ')).collect()
 }
 
 impl Directory {
+    /// Makes an app password for every protocol.
+    ///
+    /// # Errors
+    /// Those of [`Directory::create_scoped_app_password`].
+    pub async fn create_app_password(&self, account: AccountId, name: &str) -> Result<NewAppPassword> {
+        self.create_scoped_app_password(account, name, Scopes::ALL).await
+    }
+
     /// Makes an app password.
     ///
     /// # Errors
     /// The name is too long, or there are as many as there may be.
-    pub async fn create_app_password(&self, account: AccountId, name: &str) -> Result<NewAppPassword> {
+    pub async fn create_scoped_app_password(
+        &self,
+        account: AccountId,
+        name: &str,
+        scopes: Scopes,
+    ) -> Result<NewAppPassword> {
         if name.len() > MAX_NAME_BYTES {
             return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
         }
@@ -105,6 +126,7 @@ impl Directory {
                     scram_stored_key: stored_key,
                     scram_server_key: server_key,
                     scram_sealed: Vec::new(),
+                    scopes: scopes.bits(),
                 };
                 secrets::close_app_scram_in(tx, &keys, (account, id), &mut record)?;
                 tx.put(account.realm(), key(id), record.encode_to_vec());
@@ -127,6 +149,7 @@ impl Directory {
                 name: record.name,
                 created_ms: record.created_ms,
                 last_used_ms: (record.last_used_ms > 0).then_some(record.last_used_ms),
+                scopes: Scopes::from_bits(record.scopes),
             })
             .collect())
     }
@@ -146,11 +169,19 @@ impl Directory {
         Ok(())
     }
 
-    pub(crate) fn verify_app_password(&self, account: AccountId, password: &str) -> Result<Option<Login>> {
+    pub(crate) fn verify_app_password(&self, account: AccountId, password: &str) -> Result<Option<(Login, Scopes)>> {
         let hash = self.keyed_hash("app password", plain(password).as_bytes());
         let found = all(&self.store().snapshot(), account)?;
         let found = found.into_iter().find(|(_, record)| bool::from(record.hash.ct_eq(&hash[..])));
-        Ok(found.map(|(id, record)| Login::of_app(account, id, &record)))
+        Ok(found.map(|(id, record)| (Login::of_app(account, id, &record), Scopes::from_bits(record.scopes))))
+    }
+
+    /// The scopes of the app password of a login, if it was one.
+    pub(crate) fn scopes_of(&self, login: &Login) -> Result<Option<Scopes>> {
+        let Some(id) = login.app_password else { return Ok(None) };
+        let value = self.store().snapshot().get(login.account.realm(), &key(id))?;
+        let record: Option<AppPasswordRecord> = value.map(|value| decode("an app password", &value)).transpose()?;
+        Ok(record.map(|record| Scopes::from_bits(record.scopes)))
     }
 
     /// The SCRAM keys of an account, each with what it lets in: of its password, unless a code is asked for with it, and of

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mailkit::{AddressError, dkim::DkimError};
 use store::{Cause, Damaged, Part, StoreError};
 
-use crate::AccountId;
+use crate::{AccountId, Service};
 
 /// The result of directory calls.
 pub type Result<T, E = DirectoryError> = std::result::Result<T, E>;
@@ -118,6 +118,12 @@ pub enum AuthError {
     /// The password is right, and the account is disabled.
     #[error("this account is disabled")]
     Disabled,
+    /// The app password is right, and its owner has not allowed it this protocol.
+    #[error("this app password isn't allowed to use {}", service.title())]
+    NotAllowed {
+        /// The protocol.
+        service: Service,
+    },
     /// The password is right, and a code is wanted: by the web with the code, elsewhere with an app password.
     #[error("this account uses two-step sign-in")]
     TotpRequired,

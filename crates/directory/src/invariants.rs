@@ -4,7 +4,10 @@ use store::{Invariants, Order, Read as _, RealmId, Snapshot, StoreError, Violati
 
 use crate::{
     AccountId,
-    schema::{self, AddressRecord, AppPasswordRecord, DomainRecord, KnownRecord, SessionRecord, decode},
+    schema::{
+        self, AddressRecord, AppPasswordRecord, DomainRecord, HistoryRecord, KnownRecord, SessionRecord, SignInRecord,
+        decode,
+    },
 };
 
 /// Checks the directory realm: every address leads to a live account of ours and is known to it, every account has its
@@ -93,10 +96,13 @@ pub(crate) fn check_account(account: AccountId, snapshot: &Snapshot) -> Result<V
         (schema::APP_PASSWORD, "an app password"),
         (schema::SESSION, "a session"),
         (schema::KNOWN_NETWORK, "a known network"),
+        (schema::SIGN_IN, "a sign-in"),
     ] {
         for row in snapshot.prefix(realm, &[prefix], Order::Ascending)? {
-            let (_, value) = row?;
+            let (key, value) = row?;
             let readable = match prefix {
+                schema::SIGN_IN if key.len() == 1 => decode::<HistoryRecord>(what, &value).is_ok(),
+                schema::SIGN_IN => decode::<SignInRecord>(what, &value).is_ok(),
                 schema::APP_PASSWORD => decode::<AppPasswordRecord>(what, &value).is_ok(),
                 schema::KNOWN_NETWORK => decode::<KnownRecord>(what, &value).is_ok(),
                 _ => decode::<SessionRecord>(what, &value).is_ok(),

@@ -1,7 +1,7 @@
 //! Networks and browsers that have logged in to an account: stored with the account, so that they are known after a
 //! restart and after a failover.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use doorkit::network_of;
 use prost::Message as _;
@@ -10,6 +10,7 @@ use store::{Order, Read};
 use crate::{
     AccountId, Directory, DirectoryError, Result,
     schema::{self, KnownRecord, decode},
+    sign_in::neighbourhood,
 };
 
 /// For how long after the last login.
@@ -46,6 +47,23 @@ pub(crate) fn is_known(reader: &impl Read, account: AccountId, peer: IpAddr, now
     Ok(record(reader, account, peer)?.is_some_and(|record| is_fresh(&record, now_ms)))
 }
 
+/// Whether an account was first signed in to from the neighbourhood of an address at this time or later, and from
+/// elsewhere before.
+pub(crate) fn is_new_neighbourhood(reader: &impl Read, account: AccountId, peer: IpAddr, at_ms: i64) -> Result<bool> {
+    let (mut here_before, mut elsewhere_before) = (false, false);
+    for row in reader.prefix(account.realm(), &[schema::KNOWN_NETWORK], Order::Ascending)? {
+        let (key, value) = row?;
+        let record: KnownRecord = decode("a known network", &value)?;
+        let Ok(bytes) = <[u8; 16]>::try_from(&key[1..]) else { continue };
+        if is_fresh(&record, at_ms) && record.first_ms < at_ms {
+            let is_here = neighbourhood(Ipv6Addr::from(bytes).into()) == neighbourhood(peer);
+            here_before |= is_here;
+            elsewhere_before |= !is_here;
+        }
+    }
+    Ok(elsewhere_before && !here_before)
+}
+
 impl Directory {
     /// Notes a login, at most once a day for each network. Nobody waits for it.
     pub(crate) fn note_network(&self, account: AccountId, peer: IpAddr) {
@@ -63,7 +81,11 @@ impl Directory {
     /// # Errors
     /// Those of the store.
     pub async fn note_browser(&self, account: AccountId, peer: IpAddr, browser: &str) -> Result<bool> {
-        self.note(account, peer, Some(browser)).await
+        let is_new = self.note(account, peer, Some(browser)).await?;
+        if is_new {
+            self.mark_new(account, peer, browser);
+        }
+        Ok(is_new)
     }
 
     fn note(&self, account: AccountId, peer: IpAddr, browser: Option<&str>) -> store::Ticket<bool, DirectoryError> {

@@ -22,6 +22,7 @@ mod audit;
 mod dkim;
 mod domain;
 mod error;
+mod history;
 mod ids;
 mod invariants;
 mod known;
@@ -40,9 +41,11 @@ pub mod schema;
 mod scram;
 mod secrets;
 mod sending;
+mod service;
 mod service_record;
 mod session;
 mod settings;
+mod sign_in;
 mod throttle;
 mod totp;
 mod unkept;
@@ -61,10 +64,11 @@ pub use audit::{About, AuditEntry, AuditFilter};
 pub use dkim::{DkimKey, DkimSeen, DkimState, DkimTurn};
 pub use domain::{Domain, DomainAddresses, MtaSts, check_domain};
 pub use error::{AuthError, DirectoryError, Result};
+pub use history::{NewSignIn, SignIn};
 pub use ids::{AccountId, AccountRealm, AppPasswordId, Role, SessionId};
 pub use invariants::DirectoryInvariants;
 pub use locked::Locked;
-pub use login::{Login, LoginAttempt, Secret, Service};
+pub use login::{Login, LoginAttempt, Secret};
 pub use part::{DirectoryPart, IDENTITY, SETTINGS};
 pub use password_rule::{check_password, check_password_of_operator};
 pub use remember::Remember;
@@ -79,9 +83,11 @@ pub use secrets::{
     SecretsSealed, keys_in_use, secrets_in,
 };
 pub use sending::{OwnLimits, Sending, Stopped};
+pub use service::{Scopes, Service};
 pub use service_record::{MAX_SERVICE_NAME_BYTES, MAX_SERVICE_RECORD_BYTES, ServiceChange, ServiceEntry};
 pub use session::{CONFIRMED_FOR_MS, Session};
 pub use settings::{MAX_COPIES_BYTES, MAX_IDENTITIES, MAX_SHORT_BYTES, MAX_SIGNATURE_BYTES};
+pub use sign_in::{SIGN_INS_FOR_MS, SignInResult};
 pub use throttle::ThrottleLimits;
 pub use totp::TotpEnrolment;
 
@@ -120,6 +126,7 @@ struct Inner {
     hashing: admission::Admission,
     remembered: remember::Remembered,
     logins: login_rate::LoginRate,
+    history: history::History,
     throttle: throttle::Throttle,
     unkept: unkept::Unkept,
     watched: Arc<watched::Watched>,
@@ -147,6 +154,7 @@ impl Directory {
                 hashing: admission::Admission::new(options.admission),
                 remembered,
                 logins: login_rate::LoginRate::default(),
+                history: history::History::default(),
                 throttle: throttle::Throttle::new(options.throttle),
                 unkept: unkept::Unkept::default(),
                 watched,

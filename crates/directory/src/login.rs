@@ -11,7 +11,7 @@ use prost::Message as _;
 
 use crate::schema::credentials;
 use crate::{
-    Account, AccountId, AppPasswordId, AuthError, Directory, Keys, Result,
+    Account, AccountId, AppPasswordId, AuthError, Directory, Keys, Result, Scopes, Service,
     error::unavailable,
     known, password,
     proof::Proof,
@@ -20,30 +20,6 @@ use crate::{
     throttle::{Asks, Paid},
     totp,
 };
-
-/// The protocol of a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
-    /// IMAP.
-    Imap,
-    /// POP3.
-    Pop3,
-    /// Submission.
-    Smtp,
-    /// The webmail: accepts only the account's own password, and TOTP codes.
-    Web,
-}
-
-impl Service {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Imap => "imap",
-            Self::Pop3 => "pop3",
-            Self::Smtp => "smtp",
-            Self::Web => "web",
-        }
-    }
-}
 
 /// The client's credential.
 #[derive(Clone, Copy)]
@@ -118,12 +94,23 @@ impl Directory {
     /// # Errors
     /// See [`AuthError`].
     pub async fn authenticate(&self, attempt: LoginAttempt<'_>) -> Result<Login, AuthError> {
+        self.authenticate_from(attempt, "").await
+    }
+
+    /// The same, of a program that says what it is.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    pub async fn authenticate_from(&self, attempt: LoginAttempt<'_>, program: &str) -> Result<Login, AuthError> {
         self.count_login();
         let claim = self.claim(attempt.login)?;
         if let Some(account) = &claim.account {
             self.restored(account.id).await.map_err(unavailable)?;
         }
         let result = self.verify(&claim, attempt).await;
+        if let Some(account) = &claim.account {
+            self.note_sign_in(account.id, (attempt.service, attempt.peer), program, &result);
+        }
         let word = match &result {
             Ok(login) => {
                 // The web notes it with the browser.
@@ -259,8 +246,10 @@ impl Directory {
         };
         let id = account.id;
         let record = credentials(&self.store().snapshot(), id).map_err(unavailable)?;
-        if let Some(login) = self.verified_before(account, password, record.as_ref(), attempt).map_err(unavailable)? {
-            return if account.enabled { Ok(login) } else { Err(AuthError::Disabled) };
+        if let Some((login, scopes)) =
+            self.verified_before(account, password, record.as_ref(), attempt).map_err(unavailable)?
+        {
+            return self.by_what_was_allowed(account, login, scopes, attempt.service);
         }
         let record = record.unwrap_or_default();
         let (totp, has_scram) = (record.totp_enabled, record.has_scram());
@@ -327,22 +316,39 @@ impl Directory {
         password: &str,
         record: Option<&CredentialsRecord>,
         attempt: LoginAttempt<'_>,
-    ) -> Result<Option<Login>> {
+    ) -> Result<Option<(Login, Option<Scopes>)>> {
         if let (Secret::Password(_), Some(record)) = (attempt.secret, record) {
             let proof = self.inner.remembered.proof(&record.fingerprinted());
             if self.remembers(account.id, attempt.service.name(), password, proof) {
                 metrics::counter!("holdfast_directory_logins_remembered_total").increment(1);
-                return Ok(Some(Login::of_password(account.id, record)));
+                return Ok(Some((Login::of_password(account.id, record), None)));
             }
         }
         if attempt.service == Service::Web {
             return Ok(None);
         }
         let app = self.verify_app_password(account.id, password)?;
-        if let Some(used) = app.as_ref().filter(|_| account.enabled).and_then(|app| app.app_password) {
+        Ok(app.map(|(login, scopes)| (login, Some(scopes))))
+    }
+
+    /// A login whose password is right, as far as its account and its app password's scopes allow. Notes the use of that.
+    pub(crate) fn by_what_was_allowed(
+        &self,
+        account: &Account,
+        login: Login,
+        scopes: Option<Scopes>,
+        service: Service,
+    ) -> Result<Login, AuthError> {
+        if !account.enabled {
+            return Err(AuthError::Disabled);
+        }
+        if scopes.is_some_and(|scopes| !scopes.allows(service)) {
+            return Err(AuthError::NotAllowed { service });
+        }
+        if let Some(used) = login.app_password {
             self.note_app_password_use(account.id, used);
         }
-        Ok(app)
+        Ok(login)
     }
 
     /// Whether a password is the account's own, for pages that ask for it again. Counts against the throttle.

@@ -17,7 +17,7 @@ pub const IDENTITY: Kind = Kind { number: 6, name: "identity" };
 pub const SETTINGS: Kind = Kind { number: 7, name: "settings" };
 
 /// Its kinds of keys.
-const KINDS: [u8; 7] = [
+const KINDS: [u8; 8] = [
     schema::CREDENTIALS[0],
     schema::APP_PASSWORD,
     schema::SESSION,
@@ -25,6 +25,7 @@ const KINDS: [u8; 7] = [
     schema::ACCOUNT_AUDIT,
     schema::ACCOUNT_ADDRESS,
     schema::KNOWN_NETWORK,
+    schema::SIGN_IN,
 ];
 
 impl From<DirectoryError> for PartError {
@@ -66,14 +67,20 @@ impl RealmPart for DirectoryPart {
 
     fn purge<'a>(&'a self, store: &'a Store, account: RealmId) -> Work<'a> {
         // The audit trail says what was done to the account; its addresses are those of the deleted account's record.
-        const GONE: [u8; 5] =
-            [schema::CREDENTIALS[0], schema::APP_PASSWORD, schema::SESSION, schema::SETTINGS[0], schema::KNOWN_NETWORK];
+        const GONE: [u8; 6] = [
+            schema::CREDENTIALS[0],
+            schema::APP_PASSWORD,
+            schema::SESSION,
+            schema::SETTINGS[0],
+            schema::KNOWN_NETWORK,
+            schema::SIGN_IN,
+        ];
         Box::pin(realm::clear_rows(store, account, &GONE))
     }
 
-    fn maintain<'a>(&'a self, _: &'a Store, _: RealmId) -> Work<'a> {
+    fn maintain<'a>(&'a self, store: &'a Store, account: RealmId) -> Work<'a> {
         // Each sign-in clears away sessions and networks whose time is over.
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(async move { Ok(crate::history::clear_expired(store, account).await?) })
     }
 
     fn loss(&self, _: &Op) -> Option<Loss> {

@@ -43,6 +43,8 @@ pub const ACCOUNT_ADDRESS: u8 = 0x06;
 
 /// `KNOWN_NETWORK address(16)` → [`KnownRecord`]: an IPv6 network's first address, or an IPv4 address mapped to IPv6.
 pub const KNOWN_NETWORK: u8 = 0x07;
+/// `SIGN_IN day(u32 BE) name(8)` → [`SignInRecord`]; alone → [`HistoryRecord`].
+pub const SIGN_IN: u8 = 0x08;
 
 /// An account.
 #[derive(Clone, PartialEq, Message)]
@@ -330,6 +332,9 @@ pub struct AppPasswordRecord {
     /// StoredKey and ServerKey, one after the other, sealed.
     #[prost(bytes = "vec", tag = "9")]
     pub scram_sealed: Vec<u8>,
+    /// The protocols that it opens, as [`crate::Scopes`] has them; 0 is all of them.
+    #[prost(uint32, tag = "10")]
+    pub scopes: u32,
 }
 
 impl fmt::Debug for AppPasswordRecord {
@@ -370,6 +375,52 @@ pub struct KnownRecord {
     /// What the browsers there call themselves.
     #[prost(string, repeated, tag = "3")]
     pub browsers: Vec<String>,
+}
+
+/// Sign-ins of one day that are the same but for the time.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SignInRecord {
+    /// The protocol: as [`crate::Service`] counts them; 0 is several.
+    #[prost(uint32, tag = "1")]
+    pub service: u32,
+    /// How they ended: as [`crate::SignInResult`] counts them.
+    #[prost(uint32, tag = "2")]
+    pub result: u32,
+    /// The first, in milliseconds since 1970.
+    #[prost(int64, tag = "3")]
+    pub first_ms: i64,
+    /// The last.
+    #[prost(int64, tag = "4")]
+    pub last_ms: i64,
+    /// How many.
+    #[prost(uint64, tag = "5")]
+    pub count: u64,
+    /// The client's last address; empty: several networks.
+    #[prost(string, tag = "6")]
+    pub peer: String,
+    /// What the programs call themselves.
+    #[prost(string, repeated, tag = "7")]
+    pub programs: Vec<String>,
+    /// The app password's name, if it was one.
+    #[prost(string, optional, tag = "8")]
+    pub app_password: Option<String>,
+    /// The network or the program had not signed in before.
+    #[prost(bool, tag = "9")]
+    pub new: bool,
+    /// The owner knows it.
+    #[prost(bool, tag = "10")]
+    pub known: bool,
+}
+
+/// An account's history of sign-ins as a whole.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct HistoryRecord {
+    /// Since when there is one, in milliseconds since 1970.
+    #[prost(int64, tag = "1")]
+    pub since_ms: i64,
+    /// When its owner was last told of a new mail program or network.
+    #[prost(int64, tag = "2")]
+    pub told_ms: i64,
 }
 
 /// The settings of an account's owner. Empty and 0 mean the default.

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use doorkit::sasl::ScramKeys;
 
-use crate::{AccountId, AuthError, Directory, Login, error::unavailable, throttle::Paid};
+use crate::{Account, AuthError, Directory, Login, Service, error::unavailable, throttle::Paid};
 
 /// A SCRAM exchange that was begun. Dropped without an outcome it counts as a guess.
 pub struct ScramAttempt {
-    account: Option<AccountId>,
+    account: Option<Account>,
     peer: IpAddr,
+    service: Service,
     paid: Paid,
     logins: Vec<Login>,
     keys: ScramKeys,
@@ -39,7 +40,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`AuthError::Throttled`], [`AuthError::Unavailable`].
-    pub async fn scram(&self, login: &str, peer: IpAddr) -> Result<ScramAttempt, AuthError> {
+    pub async fn scram(&self, login: &str, peer: IpAddr, service: Service) -> Result<ScramAttempt, AuthError> {
         self.count_login();
         if !self.offers_scram() {
             return Err(AuthError::Unavailable);
@@ -48,7 +49,11 @@ impl Directory {
         if let Some(account) = &claim.account {
             self.restored(account.id).await.map_err(unavailable)?;
         }
-        let paid = self.pay(&claim, peer).await?;
+        let paid = self.pay(&claim, peer).await.inspect_err(|error| {
+            if let Some(account) = &claim.account {
+                self.note_sign_in(account.id, (service, peer), "", &Err(error.clone()));
+            }
+        })?;
         let (mut logins, mut keys) = match &claim.account {
             Some(account) => self.scram_keys_of(account.id).map_err(unavailable)?.unzip(),
             None => (None, None),
@@ -63,25 +68,33 @@ impl Directory {
             let salt = self.keyed_hash("scram salt", claim.name.as_bytes());
             ScramKeys::without_password(*salt.first_chunk().expect("a hash is 32 bytes"))
         });
-        let account = claim.account.map(|account| account.id);
-        Ok(ScramAttempt { account, peer, paid, logins: logins.unwrap_or_default(), keys })
+        Ok(ScramAttempt { account: claim.account, peer, service, paid, logins: logins.unwrap_or_default(), keys })
     }
 
-    /// Notes how a SCRAM exchange ended: with one of its logins, or with none.
-    pub fn scram_outcome(&self, attempt: ScramAttempt, proved: Option<Login>) {
-        let ScramAttempt { account, peer, paid, .. } = attempt;
-        match (account, proved) {
-            (Some(account), Some(login)) if login.account == account => {
+    /// Notes how a SCRAM exchange ended, with one of its logins or with none, and gives what the client is let in with.
+    ///
+    /// # Errors
+    /// [`AuthError::Invalid`] without a login, [`AuthError::NotAllowed`] where the app password is not for this protocol.
+    pub fn scram_outcome(&self, attempt: ScramAttempt, proved: Option<Login>) -> Result<Login, AuthError> {
+        let ScramAttempt { account, peer, service, paid, .. } = attempt;
+        let result = match (&account, proved) {
+            (Some(account), Some(login)) if login.account == account.id => {
                 self.inner.throttle.give_back(paid);
-                self.note_network(account, peer);
-                if let Some(app) = login.app_password {
-                    self.note_app_password_use(account, app);
-                }
+                let scopes = self.scopes_of(&login).map_err(unavailable)?;
+                self.by_what_was_allowed(account, login, scopes, service)
             }
             _ => {
                 tracing::info!(%peer, "failed SCRAM login");
                 self.inner.throttle.failed(&paid);
+                Err(AuthError::Invalid)
             }
+        };
+        if let Some(account) = &account {
+            if result.is_ok() {
+                self.note_network(account.id, peer);
+            }
+            self.note_sign_in(account.id, (service, peer), "", &result);
         }
+        result
     }
 }

@@ -4,6 +4,8 @@
 mod access;
 #[path = "directory/accounts.rs"]
 mod accounts;
+#[path = "directory/history.rs"]
+mod history;
 #[path = "directory/invariants.rs"]
 mod invariants;
 #[path = "directory/lockout.rs"]

@@ -43,6 +43,7 @@ mod secrets;
 mod serve;
 mod services;
 mod shell;
+mod sign_ins;
 mod spam;
 mod standby;
 mod start;

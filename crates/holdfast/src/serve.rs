@@ -30,7 +30,7 @@ use crate::{
     running::Running,
     secrets,
     services::Services,
-    spam,
+    sign_ins, spam,
     supervisor::{Phase, Supervisor},
 };
 
@@ -168,6 +168,8 @@ fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &m
     supervisor.kept_up(Phase::Work, "metrics", move |stop| upkeep(of.clone(), handle.clone(), stop));
     let services = running.services.clone();
     supervisor.kept_up(Phase::Work, "logins", move |stop| attend(services.clone(), stop));
+    let services = running.services.clone();
+    supervisor.kept_up(Phase::Work, "sign-ins", move |stop| sign_ins::serve(services.clone(), stop));
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "maintenance", move |stop| maintenance::serve(of.clone(), stop));
     let services = running.services.clone();

@@ -124,6 +124,10 @@ impl From<AuthError> for Failure {
                 (Code::UNAVAILABLE, format!("Too many failed logins; try again in {wait} seconds"))
             }
             AuthError::Disabled => (Code::CONTACT_ADMIN, "This account is disabled".into()),
+            AuthError::NotAllowed { .. } => (
+                Code::AUTHORIZATION_FAILED,
+                "This app password isn't allowed to use IMAP: create one for it on the web page".into(),
+            ),
             AuthError::TotpRequired => (
                 Code::AUTHENTICATION_FAILED,
                 "This account uses two-step sign-in: create an app password on the web page and use it here".into(),

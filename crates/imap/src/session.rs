@@ -33,7 +33,7 @@ mod unauthenticate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use directory::AccountRealm;
+use directory::{AccountRealm, Login};
 use doorkit::Wire;
 use doorkit::wire::{AtEnd, LineEnds, LineTime, WireOptions};
 use mailstore::{MAX_METADATA_VALUE_BYTES, MailboxName};
@@ -66,6 +66,9 @@ pub(crate) struct Session {
     enabled: Enabled,
     /// The realm of the account that has logged in.
     user: Option<AccountRealm>,
+    /// What the client calls itself, and what it has logged in with: for the owner's list of sign-ins.
+    program: String,
+    login: Option<Login>,
     selected: Option<Box<Selected>>,
     /// What is told without being asked (RFC 5465).
     notified: Option<Box<Notified>>,
@@ -94,6 +97,8 @@ impl Session {
             frame,
             enabled: Enabled::default(),
             user: None,
+            program: String::new(),
+            login: None,
             selected: None,
             notified: None,
             mistakes: 0,

@@ -150,7 +150,7 @@ impl Connection {
             };
             // SCRAM's look-up is answered by the session with a further effect.
             if let Effect::ScramLookup(login) = effect {
-                effect = match self.door.directory.scram(&login, self.peer).await {
+                effect = match self.door.directory.scram(&login, self.peer, Service::Pop3).await {
                     Ok(attempt) => {
                         let (logins, keys) = (attempt.logins().to_vec(), attempt.keys().clone());
                         self.scram = Some(attempt);
@@ -187,12 +187,12 @@ impl Connection {
                 self.log_in(result).await?
             }
             Effect::ScramProved(found) => {
-                self.scram_outcome(Some(found));
-                self.log_in(Ok(found)).await?
+                let result = self.scram_outcome(Some(found));
+                self.log_in(result).await?
             }
             Effect::ScramFailed => {
-                self.scram_outcome(None);
-                self.log_in(Err(AuthError::Invalid)).await?
+                let result = self.scram_outcome(None);
+                self.log_in(result).await?
             }
             Effect::StartTls => {
                 self.start_tls().await?;
@@ -211,10 +211,9 @@ impl Connection {
         })
     }
 
-    fn scram_outcome(&mut self, proved: Option<Login>) {
-        if let Some(attempt) = self.scram.take() {
-            self.door.directory.scram_outcome(attempt, proved);
-        }
+    fn scram_outcome(&mut self, proved: Option<Login>) -> Result<Login, AuthError> {
+        let attempt = self.scram.take().ok_or(AuthError::Invalid)?;
+        self.door.directory.scram_outcome(attempt, proved)
     }
 
     async fn authenticate(&self, password: &Password) -> Result<Login, AuthError> {

@@ -65,12 +65,15 @@ pub(crate) fn line(out: &mut Vec<u8>, text: &str) {
 impl From<AuthError> for Refusal {
     fn from(error: AuthError) -> Self {
         let code = match error {
-            AuthError::Invalid | AuthError::TotpRequired => Code::Auth,
+            AuthError::Invalid | AuthError::TotpRequired | AuthError::NotAllowed { .. } => Code::Auth,
             AuthError::Throttled { .. } | AuthError::Unavailable | AuthError::CodeUnavailable => Code::SysTemp,
             AuthError::Disabled => Code::SysPerm,
         };
         if error == AuthError::TotpRequired {
             return Self::new(code, "This account uses two-step sign-in: create an app password for this mail app");
+        }
+        if let AuthError::NotAllowed { .. } = error {
+            return Self::new(code, "This app password isn't allowed to use POP3: create one for it on the web page");
         }
         Self::new(code, error.to_string())
     }

@@ -70,6 +70,11 @@ impl From<AuthError> for Reply {
                 Self::new(454, (4, 7, 0), format!("Too many failed logins, try again in {wait} seconds"))
             }
             AuthError::Disabled => Self::new(535, (5, 7, 13), "Account disabled"),
+            AuthError::NotAllowed { .. } => Self::new(
+                535,
+                (5, 7, 0),
+                "This app password isn't allowed to send mail: create one for SMTP on the web page",
+            ),
             AuthError::TotpRequired => Self::new(
                 535,
                 (5, 7, 9),

@@ -48,6 +48,7 @@ fn said(done: &str) -> Option<&'static str> {
         }
         "created" => "Created.",
         "groupgone" => "Group deleted. Its members are still in your address book.",
+        "signinknown" => "Noted. It’s no longer marked as new.",
         "twostepoff" => "Two-step sign-in is off.",
         "deleted" => "Mailbox deleted. Its messages are in Trash.",
         _ => return None,

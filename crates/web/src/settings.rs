@@ -6,6 +6,7 @@ mod common;
 mod forwarding;
 mod general;
 mod help;
+mod sessions;
 mod spam;
 
 use askama::Template;
@@ -15,11 +16,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use delivery::AccessChange;
-use directory::{DirectoryError, SessionId};
+use directory::DirectoryError;
 
 use crate::caller::Caller;
 use crate::cookies::{Jar, Peer};
-use crate::error::{Fault, Result, form_urlencoded};
+use crate::error::{Result, form_urlencoded};
 use crate::forms::Posted;
 use crate::listing::Place;
 use crate::problem::Problem;
@@ -52,8 +53,9 @@ pub fn routes() -> Router<Site> {
         .route("/settings/apps", get(apps::page).post(apps::create))
         .route("/settings/apps/profile", post(apps::profile))
         .route("/settings/apps/revoke", post(apps::revoke))
-        .route("/settings/sessions", get(sessions))
-        .route("/settings/sessions/end", post(end_session))
+        .route("/settings/sessions", get(sessions::page))
+        .route("/settings/sessions/end", post(sessions::end))
+        .route("/settings/sessions/known", post(sessions::known))
 }
 
 #[derive(Template)]
@@ -77,27 +79,6 @@ struct SecurityPage {
 struct Enrol {
     qr: String,
     secret: String,
-}
-
-#[derive(Template)]
-#[template(path = "settings_sessions.html")]
-struct SessionsPage {
-    page: Page,
-    shell: Shell,
-    tabs: Tabs,
-    here: &'static str,
-    problem: Option<Problem>,
-    ask: Option<Ask>,
-    sessions: Vec<SessionLine>,
-}
-
-struct SessionLine {
-    id: String,
-    agent: String,
-    address: String,
-    began: String,
-    seen: String,
-    this: bool,
 }
 
 /// What the security page shows besides itself.
@@ -243,43 +224,4 @@ async fn totp_off(caller: Caller, form: Posted) -> Result<Response> {
     note(&caller, "turned the second factor off").await?;
     tell_self(&caller, AccessChange::SecondFactorOff).await;
     Ok(Redirect::to(&notice::with("/settings/security", "twostepoff")).into_response())
-}
-
-async fn sessions(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
-    caller
-        .blocking(move |caller| {
-            let calendar = caller.calendar();
-            let sessions = caller.site.directory.sessions(caller.account)?.into_iter().map(|session| SessionLine {
-                id: hex::encode(session.id.0),
-                agent: browser(&session.agent),
-                began: calendar.when(session.created_ms).short,
-                seen: calendar.ago(session.seen_ms),
-                this: session.id == caller.session.id,
-                address: session.peer,
-            });
-            Ok(view::html(&SessionsPage {
-                page: caller.page("Sessions"),
-                shell: surroundings(caller, place.done.as_deref(), "/settings/sessions")?,
-                tabs: TABS,
-                here: "/settings/sessions",
-                problem: None,
-                ask: None,
-                sessions: sessions.collect(),
-            }))
-        })
-        .await
-}
-
-async fn end_session(caller: Caller, form: Posted) -> Result<Response> {
-    let directory = &caller.site.directory;
-    if form.get("id") == "others" {
-        directory.end_all_sessions(caller.account, Some(caller.session.id)).await?;
-    } else {
-        let mut id = [0; 32];
-        hex::decode_to_slice(form.get("id"), &mut id).map_err(|_| {
-            Fault::Bad("The form doesn’t say which session to end. Reload the page and try again.".to_owned())
-        })?;
-        directory.end_session(caller.account, SessionId(id)).await?;
-    }
-    Ok(Redirect::to("/settings/sessions").into_response())
 }

@@ -138,46 +138,50 @@ pub async fn post(
     let secret = if code.is_empty() { Secret::Password(password) } else { Secret::PasswordAndCode(password, code) };
     let attempt = LoginAttempt { login, secret, peer: addr, service: Service::Web };
     let mut next_ticket = String::new();
-    let (status, problem, ask_code) = match site.directory.authenticate(attempt).await {
-        Ok(done) => {
-            steps.end(ticket);
-            let next = form.local("next");
-            let next = if next.starts_with("/signin") || next.starts_with("/setup") { "/".to_owned() } else { next };
-            return sign_in(&site, &jar, &headers, done.account, addr, &next).await;
-        }
-        Err(AuthError::TotpRequired) => {
-            next_ticket = steps.ticket(login, password);
-            (StatusCode::OK, None, true)
-        }
-        Err(AuthError::Invalid) if !code.is_empty() => {
-            if steps.holds(ticket) {
-                ticket.clone_into(&mut next_ticket);
+    let (status, problem, ask_code) =
+        match site.directory.authenticate_from(attempt, &settings::browser(agent_of(&headers))).await {
+            Ok(done) => {
+                steps.end(ticket);
+                let next = form.local("next");
+                let next =
+                    if next.starts_with("/signin") || next.starts_with("/setup") { "/".to_owned() } else { next };
+                return sign_in(&site, &jar, &headers, done.account, addr, &next).await;
             }
-            let problem = if next_ticket.is_empty() { Problem::WrongLoginOrCode } else { Problem::WrongSignInCode };
-            (StatusCode::UNAUTHORIZED, Some(problem), true)
-        }
-        Err(AuthError::Invalid) => (StatusCode::UNAUTHORIZED, Some(Problem::WrongLogin), false),
-        Err(AuthError::Disabled) => (StatusCode::FORBIDDEN, Some(Problem::AccountDisabled), false),
-        Err(AuthError::Throttled { retry_after }) => {
-            let problem = Some(Problem::TooManyAttempts(retry_after));
-            let status = StatusCode::TOO_MANY_REQUESTS;
-            let ask_code = !code.is_empty();
-            let ticket = if steps.holds(ticket) { ticket.to_owned() } else { String::new() };
-            let mut response = sign_in_page(&site, &jar, &form, Step { status, problem, ask_code, ticket });
-            response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
-            return Ok(response);
-        }
-        Err(AuthError::CodeUnavailable) => {
-            if steps.holds(ticket) {
-                ticket.clone_into(&mut next_ticket);
+            Err(AuthError::TotpRequired) => {
+                next_ticket = steps.ticket(login, password);
+                (StatusCode::OK, None, true)
             }
-            (StatusCode::SERVICE_UNAVAILABLE, Some(Problem::CodesNotChecked), true)
-        }
-        Err(AuthError::Unavailable) => {
-            let text = "You can’t sign in right now. Try again in a moment.".to_owned();
-            return Err(Fault::Unavailable(std::time::Duration::from_secs(15), text));
-        }
-    };
+            Err(AuthError::Invalid) if !code.is_empty() => {
+                if steps.holds(ticket) {
+                    ticket.clone_into(&mut next_ticket);
+                }
+                let problem = if next_ticket.is_empty() { Problem::WrongLoginOrCode } else { Problem::WrongSignInCode };
+                (StatusCode::UNAUTHORIZED, Some(problem), true)
+            }
+            Err(AuthError::Invalid) => (StatusCode::UNAUTHORIZED, Some(Problem::WrongLogin), false),
+            // App passwords are for mail apps.
+            Err(AuthError::NotAllowed { .. }) => (StatusCode::UNAUTHORIZED, Some(Problem::WrongLogin), false),
+            Err(AuthError::Disabled) => (StatusCode::FORBIDDEN, Some(Problem::AccountDisabled), false),
+            Err(AuthError::Throttled { retry_after }) => {
+                let problem = Some(Problem::TooManyAttempts(retry_after));
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let ask_code = !code.is_empty();
+                let ticket = if steps.holds(ticket) { ticket.to_owned() } else { String::new() };
+                let mut response = sign_in_page(&site, &jar, &form, Step { status, problem, ask_code, ticket });
+                response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
+                return Ok(response);
+            }
+            Err(AuthError::CodeUnavailable) => {
+                if steps.holds(ticket) {
+                    ticket.clone_into(&mut next_ticket);
+                }
+                (StatusCode::SERVICE_UNAVAILABLE, Some(Problem::CodesNotChecked), true)
+            }
+            Err(AuthError::Unavailable) => {
+                let text = "You can’t sign in right now. Try again in a moment.".to_owned();
+                return Err(Fault::Unavailable(std::time::Duration::from_secs(15), text));
+            }
+        };
     Ok(sign_in_page(&site, &jar, &form, Step { status, problem, ask_code, ticket: next_ticket }))
 }
 
@@ -238,6 +242,11 @@ fn sign_in_page(site: &Site, jar: &Jar, form: &Posted, step: Step) -> Response {
     })
 }
 
+/// What the browser says it is.
+fn agent_of(headers: &HeaderMap) -> &str {
+    headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
 /// Begin a session, and go to `next`. The old session of the browser ends.
 async fn sign_in(
     site: &Site,
@@ -258,7 +267,7 @@ async fn sign_in(
             }
         });
     }
-    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let agent = agent_of(headers);
     let token = site.directory.create_session(account, &addr.to_string(), agent).await?;
     let name = settings::browser(agent);
     // That it could not be noted, on a full disk for one, keeps nobody out.

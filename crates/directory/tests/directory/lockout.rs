@@ -193,9 +193,9 @@ async fn scram_tells_nobody_who_exists_and_its_failures_count() {
     for (number, (one, other)) in pairs.into_iter().enumerate() {
         // A network of its own for each: what is begun and not ended is a guess.
         let peer: IpAddr = format!("198.51.100.{number}").parse().unwrap();
-        let first = world.directory.scram(one, peer).await.unwrap().keys().clone();
+        let first = world.directory.scram(one, peer, Service::Imap).await.unwrap().keys().clone();
         for directory in [&world.directory, &after] {
-            let second = directory.scram(other, peer).await.unwrap().keys().clone();
+            let second = directory.scram(other, peer, Service::Imap).await.unwrap().keys().clone();
             assert_eq!((&first.salt, first.iterations), (&second.salt, second.iterations), "{one}, {other}");
         }
         assert_eq!(first.salt.len(), 16);
@@ -205,7 +205,7 @@ async fn scram_tells_nobody_who_exists_and_its_failures_count() {
     let peer = "198.51.100.99".parse().unwrap();
     let mut begun = 0;
     for number in 0..100 {
-        let probe = world.directory.scram(&format!("probe{number}@here.example"), peer).await;
+        let probe = world.directory.scram(&format!("probe{number}@here.example"), peer, Service::Imap).await;
         begun += u32::from(probe.is_ok());
     }
     assert_eq!(begun, 10, "probing is guessing");

@@ -105,9 +105,9 @@ async fn two_step_sign_in_takes_each_code_once() {
     world.login("bert", PASSWORD).await.unwrap();
     let first = code_of(&enrolment.secret, world.now_ms());
     let peer = "192.0.2.1".parse().unwrap();
-    assert_eq!(directory.scram("bert", peer).await.unwrap().logins().len(), 1);
+    assert_eq!(directory.scram("bert", peer, Service::Imap).await.unwrap().logins().len(), 1);
     let recovery = directory.enable_totp(world.bert, &first).await.unwrap();
-    assert!(directory.scram("bert", peer).await.unwrap().logins().is_empty(), "no way around the code");
+    assert!(directory.scram("bert", peer, Service::Imap).await.unwrap().logins().is_empty(), "no way around the code");
 
     assert_eq!(world.login("bert", PASSWORD).await, Err(AuthError::TotpRequired));
     let web = async |code: &str| {
@@ -189,7 +189,7 @@ async fn scram_knows_the_password_and_all_app_passwords_until_a_code_is_asked_fo
     let peer = "192.0.2.1".parse().unwrap();
     let directory = world.directory.clone();
     let who = async || {
-        let attempt = directory.scram("bert", peer).await.unwrap();
+        let attempt = directory.scram("bert", peer, Service::Imap).await.unwrap();
         assert_eq!(attempt.logins().len(), attempt.keys().secrets.len());
         assert!(attempt.logins().iter().all(|login| login.account == world.bert));
         attempt.logins().iter().map(|login| login.app_password).collect::<Vec<_>>()
@@ -198,13 +198,13 @@ async fn scram_knows_the_password_and_all_app_passwords_until_a_code_is_asked_fo
     let phone = world.directory.create_app_password(world.bert, "phone").await.unwrap();
     let tablet = world.directory.create_app_password(world.bert, "tablet").await.unwrap();
     assert_eq!(who().await, [None, Some(phone.id), Some(tablet.id)]);
-    let before = world.directory.scram("bert", peer).await.unwrap().keys().clone();
+    let before = world.directory.scram("bert", peer, Service::Imap).await.unwrap().keys().clone();
     assert_eq!(
         doorkit::sasl::ScramKeys::with(&tablet.password, &before.salt, before.iterations).secrets[0],
         before.secrets[2]
     );
     world.directory.set_password(world.bert, "another password").await.unwrap();
-    let after = world.directory.scram("bert", peer).await.unwrap().keys().clone();
+    let after = world.directory.scram("bert", peer, Service::Imap).await.unwrap().keys().clone();
     assert_eq!((&after.salt, &after.secrets[1..]), (&before.salt, &before.secrets[1..]), "app passwords go on");
     assert_ne!(after.secrets[0], before.secrets[0]);
     assert_eq!(

@@ -63,7 +63,7 @@ async fn with_all_kinds(world: &World) -> (Plain, String, String) {
     all.extend(domain.dkim.iter().map(|key| key.signing().unwrap().to_pkcs8().to_vec()));
     all.push(totp_rs::Secret::try_from_base32(&enrolment.secret).unwrap().as_bytes().to_vec());
     for login in ["anna", "bert"] {
-        let attempt = directory.scram(login, PEER.parse().unwrap()).await.unwrap();
+        let attempt = directory.scram(login, PEER.parse().unwrap(), Service::Imap).await.unwrap();
         for secret in &attempt.keys().secrets {
             all.extend([secret.stored_key.clone(), secret.server_key.clone()]);
         }
@@ -114,7 +114,7 @@ async fn with_a_key_no_secret_is_stored_open_and_everything_works() {
     by_code(&world, &code_of(&secret, world.now_ms())).await.unwrap();
     world.login("bert", &app).await.unwrap();
     assert!(world.directory.offers_scram());
-    let attempt = world.directory.scram("bert", PEER.parse().unwrap()).await.unwrap();
+    let attempt = world.directory.scram("bert", PEER.parse().unwrap(), Service::Imap).await.unwrap();
     assert_eq!(attempt.logins().len(), 1, "the app password");
     world.directory.set_password(world.anna, "another long pass phrase").await.unwrap();
     world.login("anna", "another long pass phrase").await.unwrap();
@@ -134,7 +134,10 @@ async fn older_secrets_are_read_sealed_sealed_again_and_opened_by_a_pass() {
         world.pass_ms(60_000);
         by_code(&world, &code_of(&secret, world.now_ms())).await.unwrap();
         world.login("bert", &app).await.unwrap();
-        assert_eq!(world.directory.scram("anna", PEER.parse().unwrap()).await.unwrap().logins().len(), 1);
+        assert_eq!(
+            world.directory.scram("anna", PEER.parse().unwrap(), Service::Imap).await.unwrap().logins().len(),
+            1
+        );
         assert_eq!(dkim_records(&world.directory), records);
         let domain = world.directory.domain("here.example").unwrap().unwrap();
         assert!(domain.dkim.iter().all(|key| plain.0.iter().any(|plain| plain == key.signing().unwrap().to_pkcs8())));
@@ -201,7 +204,7 @@ async fn without_the_key_mail_logins_go_on_and_what_cannot_says_whose_fault_it_i
         // SCRAM is offered to nobody, so that it tells nobody who is there.
         assert!(!directory.offers_scram(), "{case}");
         for login in ["anna", "nobody"] {
-            let refused = directory.scram(login, PEER.parse().unwrap()).await.map(drop);
+            let refused = directory.scram(login, PEER.parse().unwrap(), Service::Imap).await.map(drop);
             assert_eq!(refused, Err(AuthError::Unavailable), "{case}: {login}");
         }
         // Codes of the app can't be checked: a right one is not called wrong. Recovery codes can.
@@ -243,7 +246,7 @@ async fn without_the_key_mail_logins_go_on_and_what_cannot_says_whose_fault_it_i
         by_code(&world, &code).await.unwrap();
         for (login, password) in [("anna", "another long pass phrase"), ("dora", PASSWORD)] {
             world.try_login(login, Secret::Password(password), Service::Pop3, PEER).await.unwrap();
-            let attempt = directory.scram(login, PEER.parse().unwrap()).await.unwrap();
+            let attempt = directory.scram(login, PEER.parse().unwrap(), Service::Imap).await.unwrap();
             assert_eq!((attempt.logins().len(), attempt.keys().secrets.len()), (1, 1), "{case}: {login}");
         }
         let broken_or_missing = directory.secrets().unwrap();
@@ -378,7 +381,7 @@ async fn secrets_of_deleted_accounts_are_sealed_too_and_sealing_ends_no_session(
     let past_ms = directory.deleted_account(&crate::world::address("bert@here.example")).unwrap().unwrap().1;
     directory.bring_back(world.bert, past_ms).await.unwrap();
     world.login("bert", PASSWORD).await.unwrap();
-    assert_eq!(directory.scram("bert", PEER.parse().unwrap()).await.unwrap().logins().len(), 1);
+    assert_eq!(directory.scram("bert", PEER.parse().unwrap(), Service::Imap).await.unwrap().logins().len(), 1);
 }
 
 #[test]

@@ -118,6 +118,9 @@ impl Session {
             value.chars().filter(|c| !c.is_control()).take(64).collect::<String>()
         };
         tracing::debug!(name = shown("name"), version = shown("version"), "IMAP client");
+        [shown("name"), shown("version")].join(" ").trim().clone_into(&mut self.program);
+        // A connection that is gone has nothing to note.
+        let _ = self.note_program();
         let out = &mut self.wire.out;
         out.extend_from_slice(b"* ID (\"name\" \"Holdfast\" \"version\" ");
         text::string(out, self.door.options.version.as_bytes(), false);

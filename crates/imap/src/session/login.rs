@@ -34,11 +34,22 @@ impl Session {
         Ok(())
     }
 
+    /// Notes what the client calls itself with its sign-in, as soon as both are known.
+    pub(super) fn note_program(&self) -> Outcome<()> {
+        if let Some(login) = self.login.as_ref().filter(|_| !self.program.is_empty()) {
+            let peer = self.wire.conn()?.peer().ip();
+            self.door.directory.note_program(login, Service::Imap, peer, &self.program);
+        }
+        Ok(())
+    }
+
     fn logged_in(&mut self, result: Result<Login, AuthError>, text: &'static str) -> Outcome {
         match result {
             Ok(login) => {
                 self.wire.end_when(self.door.directory.access(login).end_as_error())?;
                 self.user = Some(login.account.realm());
+                self.login = Some(login);
+                self.note_program()?;
                 doorkit::span::note_account(login.account.0);
                 self.frame.set_limit(self.door.options.max_command_bytes);
                 Ok(Done::code(Code::Capability(self.capabilities()?), text))
@@ -79,7 +90,7 @@ impl Session {
     /// SCRAM, from where the client has said who it is. An unknown login goes on to its end like a known one.
     async fn scram(&mut self, mut exchange: Exchange, name: &str) -> Outcome {
         let peer = self.wire.conn()?.peer().ip();
-        let attempt = self.door.directory.scram(name, peer).await?;
+        let attempt = self.door.directory.scram(name, peer, Service::Imap).await?;
         let mut step = exchange.scram_keys(attempt.keys().clone());
         let proved = loop {
             match step {
@@ -94,8 +105,8 @@ impl Session {
                 Ok(_) => return Err(refused(SaslError::Malformed)),
             }
         };
-        self.door.directory.scram_outcome(attempt, proved);
-        self.logged_in(proved.ok_or(AuthError::Invalid), "AUTHENTICATE completed")
+        let result = self.door.directory.scram_outcome(attempt, proved);
+        self.logged_in(result, "AUTHENTICATE completed")
     }
 
     async fn check_password(&mut self, claim: Password) -> Outcome {

@@ -80,7 +80,7 @@ impl Session {
             };
             let mut step = exchange.step(&bytes);
             if let Ok(Step::ScramLogin(login)) = &step {
-                let attempt = match directory.scram(login, peer).await {
+                let attempt = match directory.scram(login, peer, Service::Smtp).await {
                     Ok(attempt) => attempt,
                     Err(error) => return Ok(Err(Ended::Refused(error.into()))),
                 };
@@ -103,22 +103,20 @@ impl Session {
                 }
                 Ok(Step::Proved { which, last, .. }) => {
                     let known = scram.as_ref().and_then(|attempt| attempt.logins().get(which).copied());
-                    if let Some(attempt) = scram.take() {
-                        directory.scram_outcome(attempt, known);
-                    }
+                    let outcome = scram.take().map(|attempt| directory.scram_outcome(attempt, known));
+                    let result = outcome.unwrap_or(Err(AuthError::Invalid));
                     // The client checks our proof and sends an empty response.
                     return Ok(match self.challenge(&last).await? {
-                        Ok(_) => known.ok_or_else(|| Ended::Refused(wrong())),
+                        Ok(_) => result.map_err(|error| Ended::Refused(error.into())),
                         Err(ended) => Err(ended),
                     });
                 }
                 Ok(Step::ScramLogin(_)) => return Ok(Err(Ended::Refused(malformed()))),
                 Err(SaslError::Malformed) => return Ok(Err(Ended::Refused(malformed()))),
                 Err(SaslError::Failed) => {
-                    if let Some(attempt) = scram {
-                        directory.scram_outcome(attempt, None);
-                    }
-                    return Ok(Err(Ended::Refused(wrong())));
+                    let outcome = scram.map(|attempt| directory.scram_outcome(attempt, None));
+                    let error = outcome.and_then(Result::err).unwrap_or(AuthError::Invalid);
+                    return Ok(Err(Ended::Refused(error.into())));
                 }
             };
         }
@@ -138,8 +136,4 @@ impl Session {
 
 fn malformed() -> Reply {
     Reply::new(501, (5, 5, 2), "Malformed authentication response")
-}
-
-fn wrong() -> Reply {
-    Reply::new(535, (5, 7, 8), "Authentication failed: wrong login or password")
 }

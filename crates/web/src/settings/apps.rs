@@ -7,7 +7,7 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use delivery::AccessChange;
-use directory::{AppPasswordId, DirectoryError};
+use directory::{AppPasswordId, DirectoryError, Scopes, Service};
 
 use super::common::{Ask, TABS, Tabs, fresh, note, surroundings, tell_self};
 use crate::caller::Caller;
@@ -33,6 +33,8 @@ struct AppsPage {
     wrong: Wrong,
     ask: Option<Ask>,
     made: Option<(String, String)>,
+    /// The protocols that a new one may be for, and which are chosen.
+    uses: Vec<Use>,
     apps: Vec<App>,
     hostname: String,
     servers: Vec<Server>,
@@ -55,6 +57,45 @@ struct App {
     name: String,
     created: String,
     used: String,
+    /// What it is for.
+    scope: String,
+}
+
+/// A protocol that an app password may be for.
+struct Use {
+    name: &'static str,
+    title: &'static str,
+    chosen: bool,
+}
+
+/// What people do with a protocol.
+const fn purpose(service: Service) -> &'static str {
+    match service {
+        Service::Imap => "Read mail (IMAP)",
+        Service::Pop3 => "Fetch mail (POP3)",
+        Service::Smtp => "Send mail (SMTP)",
+        Service::ManageSieve => "Edit filter rules (ManageSieve)",
+        Service::Web => "Webmail",
+    }
+}
+
+/// The field of a protocol in the form.
+const fn field_of(service: Service) -> &'static str {
+    match service {
+        Service::Imap => "use-imap",
+        Service::Pop3 => "use-pop3",
+        Service::Smtp => "use-smtp",
+        Service::ManageSieve => "use-managesieve",
+        Service::Web => "use-web",
+    }
+}
+
+/// What was chosen; `None` if nothing was. A form without any of the fields, as of a page that was opened before there
+/// were some, means everything.
+fn chosen(form: &Posted) -> Option<Scopes> {
+    let services: Vec<Service> =
+        Scopes::SERVICES.into_iter().filter(|service| form.get(field_of(*service)) == "1").collect();
+    if services.is_empty() && form.get("uses") != "1" { Some(Scopes::ALL) } else { Scopes::of(&services) }
 }
 
 pub async fn page(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
@@ -69,10 +110,12 @@ struct Aside {
     ask: Option<Ask>,
     done: Option<String>,
     profile: Option<Profile>,
+    /// What was chosen and is to be chosen again.
+    scopes: Option<Option<Scopes>>,
 }
 
 async fn show(caller: Caller, aside: Aside) -> Result<Response> {
-    let Aside { made, wrong, ask, done, profile } = aside;
+    let Aside { made, wrong, ask, done, profile, scopes } = aside;
     caller
         .blocking(move |caller| {
             let failed = ask.is_some() || !wrong.is_empty();
@@ -80,6 +123,11 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
             let apps = caller.site.directory.app_passwords(caller.account)?.into_iter().map(|app| App {
                 id: app.id.0,
                 name: app.name,
+                scope: if app.scopes.is_all() {
+                    "everything".to_owned()
+                } else {
+                    app.scopes.services().map(Service::title).collect::<Vec<_>>().join(", ")
+                },
                 created: calendar.when(app.created_ms).short,
                 used: app.last_used_ms.map_or_else(|| "never".to_owned(), |ms| calendar.ago(ms)),
             });
@@ -92,6 +140,14 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
                 wrong,
                 ask,
                 made,
+                uses: Scopes::SERVICES
+                    .into_iter()
+                    .map(|service| Use {
+                        name: field_of(service),
+                        title: purpose(service),
+                        chosen: scopes.unwrap_or(Some(Scopes::ALL)).is_some_and(|scopes| scopes.allows(service)),
+                    })
+                    .collect(),
                 apps: apps.collect(),
                 servers: caller.site.options.servers.clone(),
                 apple: apple::is_possible(&caller.site),
@@ -106,24 +162,33 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
         .await
 }
 
+/// What of the form waits while the password is asked for again.
+const ASKED: [&str; 7] = ["name", "key", "uses", "use-imap", "use-pop3", "use-smtp", "use-managesieve"];
+
 pub async fn create(caller: Caller, form: Posted) -> Result<Response> {
-    let refuse = |problem: Problem| Aside { wrong: Wrong::of("name", problem), ..Aside::default() };
+    let scopes = chosen(&form);
+    let refuse =
+        |problem: Problem| Aside { wrong: Wrong::of("name", problem), scopes: Some(scopes), ..Aside::default() };
     let name = form.get("name").trim().to_owned();
     if name.is_empty() {
         return show(caller, refuse(Problem::DeviceNameMissing)).await;
     }
+    let Some(scopes) = scopes else {
+        let wrong = Wrong::of("uses", "Choose at least one use.");
+        return show(caller, Aside { wrong, scopes: Some(None), ..Aside::default() }).await;
+    };
     if let Err(wrong) = fresh(&caller, &form).await? {
-        let ask = Some(Ask { wrong, ..Ask::new("/settings/apps", "Create", &form, &["name", "key"]) });
+        let ask = Some(Ask { wrong, ..Ask::new("/settings/apps", "Create", &form, &ASKED) });
         return show(caller, Aside { ask, ..Aside::default() }).await;
     }
-    let key = form.act_key(&format!("app password {name}"));
+    let key = form.act_key(&format!("app password {name} {scopes:?}"));
     let site = caller.site.clone();
     let turn = site.answers.turn(caller.account, &key).await;
     if let Some(password) = turn.before() {
         drop(turn);
         return show(caller, Aside { made: Some((name, password)), ..Aside::default() }).await;
     }
-    match site.directory.create_app_password(caller.account, &name).await {
+    match site.directory.create_scoped_app_password(caller.account, &name, scopes).await {
         Ok(made) => {
             turn.done(&made.password);
             note(&caller, &format!("made the app password {name}")).await?;
@@ -174,7 +239,8 @@ async fn made_profile(caller: &Caller, host: &str) -> Result<Result<String, Prob
         return Err(Fault::nothing_to_do());
     }
     let name = "Apple Mail".to_owned();
-    let made = match site.directory.create_app_password(caller.account, &name).await {
+    let scopes = Scopes::of(&[Service::Imap, Service::Smtp]).unwrap_or(Scopes::ALL);
+    let made = match site.directory.create_scoped_app_password(caller.account, &name, scopes).await {
         Ok(made) => made,
         Err(error @ DirectoryError::Store(_)) => return Err(error.into()),
         Err(error) => return Ok(Err(Problem::Directory(error))),

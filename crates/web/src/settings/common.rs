@@ -23,7 +23,7 @@ pub const TABS: Tabs = &[
     ("/settings/forwarding", "Forwarding"),
     ("/settings/security", "Security"),
     ("/settings/apps", "App passwords"),
-    ("/settings/sessions", "Sessions"),
+    ("/settings/sessions", "Sign-ins"),
     ("/rewind", "Rewind"),
 ];
 pub fn surroundings(caller: &Caller, done: Option<&str>, here: &str) -> Result<Shell> {

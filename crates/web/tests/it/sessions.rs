@@ -155,3 +155,70 @@ async fn a_download_breaks_off_when_its_session_ends() {
         assert!(matches!(next, Some(Err(_))), "{way}: {next:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_ins_are_listed_with_what_is_new_until_their_owner_knows_it() {
+    let world = World::new().await;
+    let id = world.id("bob");
+    let mut browser = world.signed_in("bob").await;
+    let page = browser.get("/settings/sessions").await;
+    assert!(!page.has_code("new-sign-in") && page.text().contains("data-result=\"ok\""), "{}", page.text());
+    let csrf = browser.get("/settings/sessions").await.csrf();
+    let mut other = world.browser();
+    let token = other.get("/signin").await.csrf();
+    let wrong = [("csrf", token), ("login", "bob@example.org".into()), ("password", "not this one".into())];
+    assert_eq!(other.post("/signin", &wrong).await.status, StatusCode::UNAUTHORIZED);
+    let app = world.directory.create_app_password(id, "<Tablet>").await.unwrap();
+    for peer in ["192.0.2.1", "198.51.100.1"] {
+        let (login, secret) = ("bob@example.org", directory::Secret::Password(&app.password));
+        let (peer, service) = (peer.parse().unwrap(), directory::Service::Imap);
+        let attempt = directory::LoginAttempt { login, secret, peer, service };
+        let login = world.directory.authenticate(attempt).await.unwrap();
+        world.directory.note_program(&login, service, peer, "K-9 <b>Mail</b>");
+        world.directory.write_sign_ins(true).await;
+    }
+    let page = browser.get("/settings/sessions").await;
+    let text = page.text();
+    assert!(page.has_code("new-sign-in") && text.contains("data-result=\"wrong-password\""), "{text}");
+    assert!(text.contains("K-9 &#60;b&#62;Mail") && text.contains("&#60;Tablet&#62;") && text.contains("198.51.100.1"));
+    // Of others nothing is to be seen or changed.
+    let mut ann = world.signed_in("ann").await;
+    assert!(!ann.get("/settings/sessions?all=1").await.text().contains("198.51.100.1"));
+    let csrf_of_ann = ann.get("/settings/sessions").await.csrf();
+    ann.post("/settings/sessions/known", &[("csrf", csrf_of_ann), ("id", "all".into())]).await;
+    assert!(browser.get("/settings/sessions").await.has_code("new-sign-in"));
+    for id in ["", "zz", "00", &"0".repeat(5_000)] {
+        browser.post("/settings/sessions/known", &[("csrf", csrf.clone()), ("id", id.into())]).await;
+    }
+    assert!(browser.get("/settings/sessions").await.has_code("new-sign-in"));
+    let done = browser.post("/settings/sessions/known", &[("csrf", csrf), ("id", "all".into())]).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER);
+    assert!(!browser.get("/settings/sessions").await.has_code("new-sign-in"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_password_is_made_for_the_uses_that_were_chosen() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let csrf = browser.get("/settings/apps").await.csrf();
+    let made = |uses: &[&'static str], name: &str| {
+        let mut fields = vec![("csrf", csrf.clone()), ("name", name.to_owned()), ("password", PASSWORD.to_owned())];
+        fields.push(("uses", "1".to_owned()));
+        fields.extend(uses.iter().map(|one| (*one, "1".to_owned())));
+        fields
+    };
+    let none = browser.post("/settings/apps", &made(&[], "none")).await;
+    assert_eq!(none.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let web = browser.post("/settings/apps", &made(&["use-web"], "web")).await;
+    assert_eq!(web.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for (uses, all) in
+        [(&["use-imap", "use-smtp"][..], false), (&["use-imap", "use-pop3", "use-smtp", "use-managesieve"], true)]
+    {
+        let done = browser.post("/settings/apps", &made(uses, &uses.join(" "))).await;
+        assert!(done.has_code("app-password-created"), "{}", done.text());
+        let kept = world.directory.app_passwords(world.id("ann")).unwrap().pop().unwrap();
+        assert_eq!(kept.scopes.is_all(), all);
+        let named: Vec<String> = kept.scopes.services().map(|service| format!("use-{}", service.name())).collect();
+        assert_eq!(named, uses);
+    }
+}
