@@ -1,192 +1,210 @@
-//! The history of sign-ins: noted in memory at each door, and written a few at a time, so that a program that polls writes
-//! a row a day, and ten thousand logins at once write a few commits.
+//! The history of sign-ins: noted in memory at each door, and written a few accounts at a time, so that a program that polls
+//! writes a row a day, and ten thousand logins at once write a few commits. Read with what still waits.
 //!
 //! What is in memory only is lost with the process: some seconds of it. Rows are bounded for each day and account, those
 //! that wait are bounded for the service.
 
-mod written;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    net::IpAddr,
-};
-
-use parking_lot::Mutex;
-
-pub(crate) use written::clear_expired;
-pub use written::{NewSignIn, SignIn};
+use prost::Message as _;
+use store::{Order, Read, StoreError, Tx};
 
 use crate::{
-    AccountId, AuthError, Directory, Login, Service,
-    proof::Proof,
-    sign_in::{self, Row, SignInResult},
+    AccountId, AuthError, Directory, DirectoryError, Login, Result, Service, app_password, known,
+    noted::{self, Ended, Waiting},
+    schema::{self, HistoryRecord, SignInRecord, decode},
+    sign_in::{self, DAY_MS, Row, SIGN_INS_FOR_MS, SignInResult},
 };
 
-/// Rows that wait in memory, of all accounts.
-const MAX_WAITING: usize = 50_000;
-/// Between two times that a row is written while it goes on.
-const WRITE_EVERY_MS: i64 = 10 * 60_000;
-/// How long a code may take before its absence is a sign-in of its own.
-const CODE_WITHIN_MS: i64 = 5 * 60_000;
-/// The longest name of a program.
-const MAX_PROGRAM_CHARS: usize = 80;
-/// Programs of one row.
-const MAX_PROGRAMS: usize = 4;
+/// Accounts that are written in one commit.
+const ACCOUNTS_PER_COMMIT: usize = 50;
+/// Rows of one account and day for sign-ins that succeeded; what comes after them shares one row.
+const MAX_OK_A_DAY: usize = 40;
+/// The same for those that failed.
+const MAX_FAILED_A_DAY: usize = 20;
+/// Between two notices about mail programs.
+const TELL_EVERY_MS: i64 = DAY_MS;
+/// The same about an app password, which stays with a device that moves about.
+const TELL_OF_APP_EVERY_MS: i64 = 7 * DAY_MS;
+/// So long after a history began mail programs are new because it is.
+const SETTLES_IN_MS: i64 = 7 * DAY_MS;
 
-/// A row as it waits. What is written already is in the store, and is added to.
+/// Sign-ins of one day that are the same but for the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Waiting {
-    service: Option<Service>,
-    result: SignInResult,
-    /// The app password.
-    proof: Option<Proof>,
-    first_ms: i64,
-    last_ms: i64,
-    count: u64,
-    peer: Option<IpAddr>,
-    programs: Vec<String>,
-    new: bool,
-    /// When it was last written; `None` is never.
-    written_ms: Option<i64>,
-    /// There is something to write.
-    changed: bool,
+pub struct SignIn {
+    /// Names it within its account, in letters that an address of a page may have.
+    pub id: String,
+    /// The protocol; `None` is several.
+    pub service: Option<Service>,
+    /// How they ended.
+    pub result: SignInResult,
+    /// The first of the day, in milliseconds since 1970.
+    pub first_ms: i64,
+    /// The last of the day.
+    pub last_ms: i64,
+    /// How many.
+    pub count: u64,
+    /// The client's last address; `None` is several networks.
+    pub peer: Option<IpAddr>,
+    /// What the programs call themselves, as far as they do.
+    pub programs: Vec<String>,
+    /// The app password's name, if it was one.
+    pub app_password: Option<String>,
+    /// The network or the program had not signed in before, and the owner has not said that it was theirs.
+    pub new: bool,
 }
 
-impl Waiting {
-    fn is_due(&self, now_ms: i64) -> bool {
-        let (since, patience) = match (self.written_ms, self.result, self.service) {
-            (Some(written_ms), ..) => (written_ms, WRITE_EVERY_MS),
-            (None, SignInResult::CodeMissing, Some(Service::Web)) => (self.first_ms, CODE_WITHIN_MS),
-            _ => return self.changed,
-        };
-        // A clock that was put back does not make it wait longer.
-        self.changed && !(0..patience).contains(&(now_ms - since))
-    }
-
-    fn add_program(&mut self, program: &str) {
-        let program: String = program.trim().chars().filter(|c| !c.is_control()).take(MAX_PROGRAM_CHARS).collect();
-        if !program.is_empty() && !self.programs.contains(&program) && self.programs.len() < MAX_PROGRAMS {
-            self.programs.push(program);
-            self.changed = true;
+impl SignIn {
+    fn from_record(row: &[u8], record: SignInRecord) -> Self {
+        Self {
+            id: hex::encode(row),
+            service: Service::from_number(record.service),
+            result: SignInResult::from_number(record.result),
+            first_ms: record.first_ms,
+            last_ms: record.last_ms,
+            count: record.count,
+            peer: record.peer.parse().ok(),
+            programs: record.programs,
+            app_password: record.app_password,
+            new: record.new && !record.known,
         }
     }
 }
 
-/// Sign-ins that wait to be written, by account and row.
-#[derive(Default)]
-pub(crate) struct History(Mutex<BTreeMap<(AccountId, Row), Waiting>>);
+/// A mail program has signed in that the account did not know, or from a network that it did not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSignIn {
+    /// Whose account it is.
+    pub account: AccountId,
+    /// The sign-in.
+    pub sign_in: SignIn,
+}
 
-/// A sign-in that has ended.
-struct Ended<'a> {
+fn key(row: &[u8]) -> Vec<u8> {
+    [&[schema::SIGN_IN][..], row].concat()
+}
+
+fn has_expired(record: &SignInRecord, now_ms: i64) -> bool {
+    now_ms - record.last_ms > SIGN_INS_FOR_MS
+}
+
+/// The rows of an account.
+fn rows(reader: &impl Read, account: AccountId) -> Result<BTreeMap<Row, SignInRecord>> {
+    let mut rows = BTreeMap::new();
+    for row in reader.prefix(account.realm(), &[schema::SIGN_IN], Order::Ascending)? {
+        let (key, value) = row?;
+        if let Ok(row) = Row::try_from(&key[1..]) {
+            rows.insert(row, decode("a sign-in", &value)?);
+        }
+    }
+    Ok(rows)
+}
+
+/// Adds what waited to what is stored of it.
+fn join(record: &mut SignInRecord, waiting: &Waiting) {
+    if record.count == 0 {
+        record.first_ms = waiting.first_ms;
+        record.service = waiting.service.map_or(0, Service::number);
+        record.result = waiting.result.number();
+    }
+    record.count += waiting.count;
+    record.last_ms = record.last_ms.max(waiting.last_ms);
+    record.peer = waiting.peer.map(|peer| peer.to_string()).unwrap_or_default();
+    record.new |= waiting.new;
+    for program in &waiting.programs {
+        if !record.programs.contains(program) && record.programs.len() < noted::MAX_PROGRAMS {
+            record.programs.push(program.clone());
+        }
+    }
+}
+
+/// Whether a day has as many rows of a kind as it may.
+fn is_full(rows: &BTreeMap<Row, SignInRecord>, row: &Row, result: SignInResult) -> bool {
+    let ok = result == SignInResult::Ok;
+    let of_day = rows.iter().filter(|(other, record)| other[..4] == row[..4] && (record.result == 0) == ok);
+    of_day.count() >= if ok { MAX_OK_A_DAY } else { MAX_FAILED_A_DAY }
+}
+
+/// What is new about a sign-in of a mail program, by what was there before it.
+fn is_new(
+    tx: &Tx<'_>,
     account: AccountId,
-    service: Service,
-    result: SignInResult,
-    proof: Option<Proof>,
-    peer: IpAddr,
-    program: &'a str,
-    at_ms: i64,
+    before: &[(bool, Option<String>)],
+    history: &HistoryRecord,
+    entry: &Waiting,
+) -> Result<bool> {
+    let Some(peer) = entry.peer else { return Ok(false) };
+    if entry.result != SignInResult::Ok || entry.service.is_none_or(|service| service == Service::Web) {
+        return Ok(false);
+    }
+    if known::is_new_neighbourhood(tx, account, peer, entry.first_ms)? {
+        return Ok(true);
+    }
+    // The first mail program that has the password itself. That there is a new app password was told when it was made.
+    let settled = entry.first_ms - history.since_ms > SETTLES_IN_MS;
+    Ok(settled && entry.proof.is_none() && !before.iter().any(|(is_program, app)| *is_program && app.is_none()))
 }
 
-impl Ended<'_> {
-    fn row(&self) -> Row {
-        let apart = if self.service == Service::Web { self.program } else { "" };
-        sign_in::row(self.at_ms, (self.service, self.result), self.peer, self.proof, apart)
+/// Writes an account's rows; gives what its owner should be told of.
+fn write_in(tx: &mut Tx<'_>, account: AccountId, waiting: &[(Row, Waiting)], now_ms: i64) -> Result<Option<NewSignIn>> {
+    let realm = account.realm();
+    let mut stored = rows(tx, account)?;
+    let expired: Vec<Row> = stored.iter().filter(|(_, row)| has_expired(row, now_ms)).map(|(row, _)| *row).collect();
+    for row in expired {
+        stored.remove(&row);
+        tx.delete(realm, key(&row));
     }
+    let before: Vec<_> = stored
+        .values()
+        .filter(|row| row.result == 0)
+        .map(|row| (row.service != Service::Web.number(), row.app_password.clone()))
+        .collect();
+    let state = tx.get(realm, &[schema::SIGN_IN])?;
+    let mut history: HistoryRecord = match &state {
+        Some(value) => decode("the history of sign-ins", value)?,
+        None => HistoryRecord { since_ms: now_ms, told_ms: 0 },
+    };
+    let mut to_tell = None;
+    for (row, entry) in waiting {
+        let (mut at, mut entry) = (*row, entry.clone());
+        if !stored.contains_key(&at) && !sign_in::is_of_many(&at) && is_full(&stored, &at, entry.result) {
+            at = sign_in::row_of_many(entry.last_ms, entry.result);
+            (entry.peer, entry.service, entry.programs) = (None, None, Vec::new());
+        }
+        let is_first = !stored.contains_key(&at);
+        entry.new |= is_first && is_new(tx, account, &before, &history, &entry)?;
+        let record = stored.entry(at).or_default();
+        join(record, &entry);
+        if record.app_password.is_none()
+            && let Some(proof) = entry.proof
+        {
+            record.app_password = app_password::name_of(tx, account, proof)?;
+        }
+        tx.put(realm, key(&at), record.encode_to_vec());
+        let patience = if entry.proof.is_some() { TELL_OF_APP_EVERY_MS } else { TELL_EVERY_MS };
+        if is_first && entry.new && entry.service != Some(Service::Web) && now_ms - history.told_ms >= patience {
+            history.told_ms = now_ms;
+            to_tell = Some(NewSignIn { account, sign_in: SignIn::from_record(&at, record.clone()) });
+        }
+    }
+    if state.is_none() || to_tell.is_some() {
+        tx.put(realm, vec![schema::SIGN_IN], history.encode_to_vec());
+    }
+    Ok(to_tell)
 }
 
-impl History {
-    fn note(&self, ended: &Ended<'_>) {
-        let mut waiting = self.0.lock();
-        if ended.service == Service::Web && ended.result == SignInResult::Ok {
-            // The code that was missing has come.
-            let missing = Ended { result: SignInResult::CodeMissing, ..*ended };
-            let key = (ended.account, missing.row());
-            if waiting.get(&key).is_some_and(|row| row.written_ms.is_none()) {
-                waiting.remove(&key);
-            }
-        }
-        let (mut row, mut is_own) = (ended.row(), true);
-        if waiting.len() >= MAX_WAITING && !waiting.contains_key(&(ended.account, row)) {
-            (row, is_own) = (sign_in::row_of_many(ended.at_ms, ended.result), false);
-            // A few more, one for each account: then no more.
-            if waiting.len() >= 2 * MAX_WAITING && !waiting.contains_key(&(ended.account, row)) {
-                metrics::counter!("holdfast_directory_sign_ins_unlisted_total").increment(1);
-                return;
-            }
-        }
-        let entry = waiting.entry((ended.account, row)).or_insert_with(|| Waiting {
-            service: is_own.then_some(ended.service),
-            result: ended.result,
-            proof: ended.proof.filter(|_| is_own),
-            first_ms: ended.at_ms,
-            last_ms: ended.at_ms,
-            count: 0,
-            peer: None,
-            programs: Vec::new(),
-            new: false,
-            written_ms: None,
-            changed: true,
-        });
-        if entry.count == 0 {
-            entry.first_ms = ended.at_ms;
-        }
-        entry.count += 1;
-        entry.last_ms = entry.last_ms.max(ended.at_ms);
-        entry.changed = true;
-        if is_own {
-            entry.peer = Some(ended.peer.to_canonical());
-            entry.add_program(ended.program);
-        }
-    }
-
-    /// Changes a row that has not been forgotten yet.
-    fn change(&self, account: AccountId, row: Row, change: impl FnOnce(&mut Waiting)) {
-        if let Some(entry) = self.0.lock().get_mut(&(account, row)) {
-            change(entry);
-        }
-    }
-
-    /// What is to be written now, by account; all of it when `at_once`. It counts as written.
-    fn due(&self, now_ms: i64, at_once: bool) -> BTreeMap<AccountId, Vec<(Row, Waiting)>> {
-        let mut waiting = self.0.lock();
-        // Once a row of an account is written, the others of it go along.
-        let accounts: HashSet<AccountId> = waiting
-            .iter()
-            .filter(|(_, row)| row.is_due(now_ms) || at_once && row.changed)
-            .map(|((account, _), _)| *account)
-            .collect();
-        let mut due: BTreeMap<AccountId, Vec<(Row, Waiting)>> = BTreeMap::new();
-        for ((account, row), entry) in waiting.iter_mut() {
-            let waits = entry.written_ms.is_none() && !entry.is_due(now_ms);
-            if accounts.contains(account) && entry.changed && (at_once || !waits) {
-                due.entry(*account).or_default().push((*row, entry.clone()));
-                (entry.count, entry.changed, entry.written_ms) = (0, false, Some(now_ms));
-            }
-        }
-        waiting.retain(|_, row| {
-            row.changed || row.written_ms.is_some_and(|at| (0..WRITE_EVERY_MS).contains(&(now_ms - at)))
-        });
-        due
-    }
-
-    /// What could not be written waits again.
-    fn put_back(&self, account: AccountId, rows: Vec<(Row, Waiting)>) {
-        let mut waiting = self.0.lock();
-        for (row, old) in rows {
-            let now = waiting.remove(&(account, row));
-            let count = now.as_ref().map_or(0, |now| now.count) + old.count;
-            let last = now.unwrap_or_else(|| old.clone());
-            let back = Waiting { first_ms: old.first_ms, count, changed: true, written_ms: old.written_ms, ..last };
-            waiting.insert((account, row), back);
-        }
-    }
-
-    /// What waits of an account.
-    fn of(&self, account: AccountId) -> HashMap<Row, Waiting> {
-        let all = self.0.lock();
-        let of_it = all.range((account, [0; 12])..=(account, [0xFF; 12]));
-        of_it.filter(|(_, entry)| entry.changed).map(|((_, row), entry)| (*row, entry.clone())).collect()
-    }
+/// How a login that was checked ended; `None` when it could not be.
+fn end_of(result: &Result<Login, AuthError>) -> Option<SignInResult> {
+    Some(match result {
+        Ok(_) => SignInResult::Ok,
+        Err(AuthError::Invalid) => SignInResult::Wrong,
+        Err(AuthError::TotpRequired) => SignInResult::CodeMissing,
+        Err(AuthError::Disabled) => SignInResult::Disabled,
+        Err(AuthError::NotAllowed { .. }) => SignInResult::NotAllowed,
+        Err(AuthError::Throttled { .. }) => SignInResult::Throttled,
+        Err(AuthError::CodeUnavailable | AuthError::Unavailable) => return None,
+    })
 }
 
 impl Directory {
@@ -198,80 +216,155 @@ impl Directory {
         program: &str,
         result: &Result<Login, AuthError>,
     ) {
-        let Some(ended) = SignInResult::of(result) else { return };
+        let Some(ended) = end_of(result) else { return };
         let proof = result.as_ref().ok().filter(|login| login.app_password.is_some()).map(|login| login.proof);
         let at_ms = self.now_ms();
-        self.inner.history.note(&Ended { account, service, result: ended, proof, peer, program, at_ms });
+        self.inner.noted.note(&Ended { account, service, result: ended, proof, peer, program, at_ms });
     }
 
     /// Notes what a program that has signed in calls itself, where it says so later.
     pub fn note_program(&self, login: &Login, service: Service, peer: IpAddr, program: &str) {
         let proof = login.app_password.map(|_| login.proof);
         let row = sign_in::row(self.now_ms(), (service, SignInResult::Ok), peer, proof, "");
-        self.inner.history.change(login.account, row, |entry| entry.add_program(program));
+        self.inner.noted.change(login.account, row, |entry| entry.add_program(program));
     }
 
     /// Marks a browser's sign-in of a moment ago as one from a new network or with a new browser.
     pub(crate) fn mark_new(&self, account: AccountId, peer: IpAddr, browser: &str) {
         let row = sign_in::row(self.now_ms(), (Service::Web, SignInResult::Ok), peer, None, browser);
-        self.inner.history.change(account, row, |entry| (entry.new, entry.changed) = (true, true));
+        self.inner.noted.change(account, row, |entry| (entry.new, entry.changed) = (true, true));
+    }
+
+    /// Writes sign-ins that were noted: those that are due, or all. Returns those of mail programs that the owners should
+    /// be told of. What can't be written because the disk is full waits.
+    pub async fn write_sign_ins(&self, all: bool) -> Vec<NewSignIn> {
+        let due = self.inner.noted.due(self.now_ms(), all);
+        let mut due: Vec<_> = due.into_iter().collect();
+        let mut new = Vec::new();
+        while !due.is_empty() {
+            let some = due.split_off(due.len().saturating_sub(ACCOUNTS_PER_COMMIT));
+            match self.write_some(some.clone()).await {
+                Ok(found) => new.extend(found),
+                // One of them may be closed or damaged: that is not the business of the others.
+                Err(_) => {
+                    for one in some {
+                        new.extend(self.write_one(one).await);
+                    }
+                }
+            }
+        }
+        new
+    }
+
+    async fn write_one(&self, one: (AccountId, Vec<(Row, Waiting)>)) -> Vec<NewSignIn> {
+        match self.write_some(vec![one.clone()]).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(account = one.0.0, %error, "could not write sign-ins");
+                if matches!(error, DirectoryError::Store(StoreError::Full)) {
+                    self.inner.noted.put_back(one.0, one.1);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    async fn write_some(&self, some: Vec<(AccountId, Vec<(Row, Waiting)>)>) -> Result<Vec<NewSignIn>> {
+        let now_ms = self.now_ms();
+        // Like the networks: lost with the machine, and nobody waits for a standby.
+        self.store()
+            .transact_here(move |tx| {
+                tx.keeps_books();
+                let mut new = Vec::new();
+                for (account, rows) in &some {
+                    new.extend(write_in(tx, *account, rows, now_ms)?);
+                }
+                Ok(new)
+            })
+            .await
+    }
+
+    /// An account's sign-ins of the last two weeks, also those that wait to be written, the last first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn sign_ins(&self, account: AccountId) -> Result<Vec<SignIn>> {
+        let now_ms = self.now_ms();
+        let waiting: HashMap<Row, Waiting> = self.inner.noted.of(account);
+        let snapshot = self.store().snapshot();
+        let mut all = rows(&snapshot, account)?;
+        for (row, entry) in &waiting {
+            let record = all.entry(*row).or_default();
+            join(record, entry);
+            if record.app_password.is_none()
+                && let Some(proof) = entry.proof
+            {
+                record.app_password = app_password::name_of(&snapshot, account, proof)?;
+            }
+        }
+        let listed = all.into_iter().filter(|(_, record)| !has_expired(record, now_ms));
+        let mut listed: Vec<SignIn> = listed.map(|(row, record)| SignIn::from_record(&row, record)).collect();
+        listed.sort_by(|one, other| (other.last_ms, &other.id).cmp(&(one.last_ms, &one.id)));
+        Ok(listed)
+    }
+
+    /// Notes that the owner knows a sign-in, or all of them: they are no longer shown as new.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn know_sign_ins(&self, account: AccountId, id: Option<&str>) -> Result<()> {
+        let id = id.map(str::to_owned);
+        self.write_sign_ins_of(account).await?;
+        self.store()
+            .transact(move |tx| {
+                tx.keeps_books();
+                for (row, mut record) in rows(tx, account)? {
+                    if record.new && !record.known && id.as_ref().is_none_or(|id| *id == hex::encode(row)) {
+                        record.known = true;
+                        tx.put(account.realm(), key(&row), record.encode_to_vec());
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Has what waits of an account written, so that it can be changed.
+    async fn write_sign_ins_of(&self, account: AccountId) -> Result<()> {
+        let waiting: Vec<(Row, Waiting)> = self.inner.noted.of(account).into_iter().collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Row> = waiting.iter().map(|(row, _)| *row).collect();
+        // Nobody is told by mail of what they are looking at.
+        self.write_some(vec![(account, waiting)]).await?;
+        let now_ms = self.now_ms();
+        for row in ids {
+            self.inner.noted.change(account, row, |entry| {
+                (entry.count, entry.changed, entry.new, entry.written_ms) = (0, false, false, Some(now_ms));
+            });
+        }
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ended(account: u32, peer: &str, at_ms: i64) -> Ended<'_> {
-        let result = SignInResult::Ok;
-        let peer = peer.parse().unwrap();
-        Ended { account: AccountId(account), service: Service::Imap, result, proof: None, peer, program: "", at_ms }
+/// Clears away rows whose time is over, of an account that nobody signs in to.
+pub(crate) async fn clear_expired(
+    store: &store::Store,
+    account: store::RealmId,
+) -> std::result::Result<(), DirectoryError> {
+    let Some(number) = account.account_number() else { return Ok(()) };
+    let (id, now_ms) = (AccountId(number), store.clock().now_ms());
+    if !rows(&store.snapshot(), id)?.values().any(|row| has_expired(row, now_ms)) {
+        return Ok(());
     }
-
-    #[test]
-    fn a_program_that_polls_is_written_at_once_and_then_every_ten_minutes() {
-        let history = History::default();
-        let mut written = 0;
-        for minute in 0..60 {
-            history.note(&ended(1, "192.0.2.1", minute * 60_000));
-            written += history.due(minute * 60_000, false).len();
-        }
-        assert_eq!(written, 6, "not sixty");
-        assert_eq!(history.due(60 * 60_000, true)[&AccountId(1)][0].1.count, 9, "what came since, at the end");
-        assert!(history.due(60 * 60_000, true).is_empty());
-        history.due(71 * 60_000, false);
-        assert!(history.0.lock().is_empty(), "nothing stays in memory");
-    }
-
-    #[test]
-    fn what_can_not_be_written_is_kept_and_what_comes_from_everywhere_is_bounded() {
-        let history = History::default();
-        history.note(&ended(1, "192.0.2.1", 5));
-        let mut due = history.due(10, false);
-        history.note(&ended(1, "192.0.2.1", 20));
-        history.put_back(AccountId(1), due.remove(&AccountId(1)).unwrap());
-        let again = history.due(30, false).remove(&AccountId(1)).unwrap();
-        assert_eq!((again[0].1.count, again[0].1.first_ms, again[0].1.last_ms), (2, 5, 20));
-        for number in 0..u32::try_from(MAX_WAITING).unwrap() + 1_000 {
-            let peer = std::net::Ipv4Addr::from(number << 8).to_string();
-            history.note(&ended(2, &peer, 40));
-        }
-        assert_eq!(history.0.lock().len(), MAX_WAITING + 1);
-        let many = history.of(AccountId(2)).remove(&sign_in::row_of_many(40, SignInResult::Ok)).unwrap();
-        assert_eq!((many.count, many.peer, many.service), (1_001, None, None));
-    }
-
-    #[test]
-    fn a_code_that_comes_in_time_leaves_no_trace_of_its_absence() {
-        let history = History::default();
-        let web =
-            |result, at_ms| Ended { service: Service::Web, result, program: "Firefox", ..ended(1, "192.0.2.1", at_ms) };
-        history.note(&web(SignInResult::CodeMissing, 0));
-        assert!(history.due(20_000, false).is_empty());
-        history.note(&web(SignInResult::Ok, 30_000));
-        assert_eq!(history.due(CODE_WITHIN_MS * 2, false)[&AccountId(1)].len(), 1);
-        history.note(&web(SignInResult::CodeMissing, 0));
-        let rows = &history.due(CODE_WITHIN_MS, false)[&AccountId(1)];
-        assert_eq!(rows[0].1.result, SignInResult::CodeMissing, "nobody came back with a code");
-    }
+    store
+        .transact(move |tx| {
+            tx.keeps_books();
+            for (row, _) in rows(tx, id)?.into_iter().filter(|(_, row)| has_expired(row, now_ms)) {
+                tx.delete(account, key(&row));
+            }
+            Ok(())
+        })
+        .await
 }

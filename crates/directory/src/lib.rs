@@ -30,6 +30,7 @@ mod letters;
 mod locked;
 mod login;
 mod login_rate;
+mod noted;
 mod part;
 mod password;
 mod password_rule;
@@ -126,7 +127,7 @@ struct Inner {
     hashing: admission::Admission,
     remembered: remember::Remembered,
     logins: login_rate::LoginRate,
-    history: history::History,
+    noted: noted::History,
     throttle: throttle::Throttle,
     unkept: unkept::Unkept,
     watched: Arc<watched::Watched>,
@@ -154,7 +155,7 @@ impl Directory {
                 hashing: admission::Admission::new(options.admission),
                 remembered,
                 logins: login_rate::LoginRate::default(),
-                history: history::History::default(),
+                noted: noted::History::default(),
                 throttle: throttle::Throttle::new(options.throttle),
                 unkept: unkept::Unkept::default(),
                 watched,

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{AuthError, Login, Service, proof::Proof};
+use crate::{Service, proof::Proof};
 
 /// For how long sign-ins are listed.
 pub const SIGN_INS_FOR_MS: i64 = 14 * DAY_MS;
@@ -55,19 +55,6 @@ impl SignInResult {
 
     pub(crate) fn from_number(number: u32) -> Self {
         Self::ALL.into_iter().find(|result| result.number() == number).unwrap_or(Self::Wrong)
-    }
-
-    /// Of a login that was checked; `None` when it could not be.
-    pub(crate) fn of(result: &Result<Login, AuthError>) -> Option<Self> {
-        Some(match result {
-            Ok(_) => Self::Ok,
-            Err(AuthError::Invalid) => Self::Wrong,
-            Err(AuthError::TotpRequired) => Self::CodeMissing,
-            Err(AuthError::Disabled) => Self::Disabled,
-            Err(AuthError::NotAllowed { .. }) => Self::NotAllowed,
-            Err(AuthError::Throttled { .. }) => Self::Throttled,
-            Err(AuthError::CodeUnavailable | AuthError::Unavailable) => return None,
-        })
     }
 }
 

@@ -19,6 +19,7 @@ mod salvage;
 mod secrets;
 mod sending;
 mod sieve;
+mod sign_ins;
 pub mod socket;
 mod spam;
 mod stage;

@@ -162,15 +162,7 @@ pub async fn post(
             // App passwords are for mail apps.
             Err(AuthError::NotAllowed { .. }) => (StatusCode::UNAUTHORIZED, Some(Problem::WrongLogin), false),
             Err(AuthError::Disabled) => (StatusCode::FORBIDDEN, Some(Problem::AccountDisabled), false),
-            Err(AuthError::Throttled { retry_after }) => {
-                let problem = Some(Problem::TooManyAttempts(retry_after));
-                let status = StatusCode::TOO_MANY_REQUESTS;
-                let ask_code = !code.is_empty();
-                let ticket = if steps.holds(ticket) { ticket.to_owned() } else { String::new() };
-                let mut response = sign_in_page(&site, &jar, &form, Step { status, problem, ask_code, ticket });
-                response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
-                return Ok(response);
-            }
+            Err(AuthError::Throttled { retry_after }) => return Ok(later(&site, &jar, &form, retry_after)),
             Err(AuthError::CodeUnavailable) => {
                 if steps.holds(ticket) {
                     ticket.clone_into(&mut next_ticket);
@@ -183,6 +175,18 @@ pub async fn post(
             }
         };
     Ok(sign_in_page(&site, &jar, &form, Step { status, problem, ask_code, ticket: next_ticket }))
+}
+
+/// The form again, after too many attempts.
+fn later(site: &Site, jar: &Jar, form: &Posted, retry_after: Duration) -> Response {
+    let problem = Some(Problem::TooManyAttempts(retry_after));
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let ask_code = !form.get("code").trim().is_empty();
+    let ticket = form.get("ticket");
+    let ticket = if site.second_steps.holds(ticket) { ticket.to_owned() } else { String::new() };
+    let mut response = sign_in_page(site, jar, form, Step { status, problem, ask_code, ticket });
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
+    response
 }
 
 /// What was left empty.

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, bail, ensure};
 use delivery::AccessChange;
-use directory::{Account, AccountId, NewAccount, Role};
+use directory::{Account, AccountId, NewAccount, Role, Service};
 use mailkit::EmailAddress;
 use mailstore::MailError;
 use store::StoreError;
@@ -52,6 +52,10 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
         AccountCommand::Show { address } => {
             let account = find(services, &address).await?;
             return shown(services, &account, output).await;
+        }
+        AccountCommand::SignIns { address } => {
+            let account = find(services, &address).await?;
+            return super::sign_ins::listed(services, &account, output).await;
         }
         AccountCommand::Set(args) => return set(services, args, output).await,
         AccountCommand::Passwd { address, password } => {
@@ -169,6 +173,7 @@ async fn shown(services: &Services, account: &Account, output: &Output) -> anyho
                     "name": one.name,
                     "created_ms": one.created_ms,
                     "last_used_ms": one.last_used_ms,
+                    "protocols": one.scopes.services().map(Service::name).collect::<Vec<_>>(),
                 })
             })
             .collect();

@@ -31,6 +31,11 @@ pub enum AccountCommand {
         /// The account's address.
         address: String,
     },
+    /// List who signed in to an account, or tried to, in the last two weeks: by what, from where, when.
+    SignIns {
+        /// The account's address.
+        address: String,
+    },
     /// Change an account: name, storage limit, role; or sign out everywhere after a theft.
     Set(SetArgs),
     /// Set a new password. Ends all web sessions of the account.
