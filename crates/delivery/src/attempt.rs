@@ -334,7 +334,8 @@ impl Delivery {
     }
 
     /// File a leg for accounts here. Filing and recording are one commit: nothing is ever filed twice.
-    async fn attempt_here(&self, attempt: Attempt) {
+    async fn attempt_here(&self, mut attempt: Attempt) {
+        self.judge_passed_on(attempt.leg_id.id, &attempt.record, &mut attempt.leg.recipients).await;
         let attempt = Arc::new(attempt);
         let mut avoid: BTreeMap<AccountId, Refusal> = BTreeMap::new();
         let mut wait = Duration::from_millis(200);

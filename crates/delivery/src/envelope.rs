@@ -108,6 +108,9 @@ pub struct Origin {
     pub lmtp: bool,
     /// It came to a relay of ours, which has answered the client already: a refusal reaches nobody any more.
     pub relay: Option<AtRelay>,
+    /// It is a stranger's message that was sent on to an account here by another one's forwarding or rules. Who gave it to us
+    /// is not known any more; what was found about the sender then is above the message.
+    pub passed_on: bool,
 }
 
 /// How a message was received by a relay of ours.

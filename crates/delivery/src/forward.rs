@@ -83,13 +83,13 @@ impl Delivery {
         } else {
             owner.to_string()
         };
-        let header = &message[headers::header_range(message)];
+        let header = [&base.trace[..], &message[headers::header_range(message)]].concat();
         let is_mark = |field: headers::Field<'_>| {
             let value = headers::unfold(field.value);
             let said = String::from_utf8_lossy(&value).trim().trim_matches(['<', '>']).to_owned();
             field.is(MARK) && said.eq_ignore_ascii_case(&mark)
         };
-        if headers::fields(header).any(is_mark) {
+        if headers::fields(&header).any(is_mark) {
             return Err("it was sent on from here before: a mail loop".to_owned());
         }
         let mut targets = Vec::new();

@@ -14,6 +14,8 @@ use crate::{Delivery, Envelope, QueueId, Refusal};
 pub struct Bench {
     case: Arc<Case>,
     seats: Vec<Seat>,
+    /// What was said of the recipients before; empty if nothing was.
+    before: Vec<Verdict>,
 }
 
 /// A judge with what it has of the message.
@@ -62,7 +64,7 @@ impl Delivery {
             Some(Seat { judge: Arc::clone(judge), hearing })
         };
         let seats: Vec<Seat> = judges.iter().filter_map(seat).collect();
-        (!seats.is_empty()).then_some(Bench { case, seats })
+        (!seats.is_empty()).then_some(Bench { case, seats, before: Vec::new() })
     }
 }
 
@@ -78,10 +80,16 @@ impl Bench {
         }
     }
 
+    /// The judges go by what was said of each recipient before.
+    pub fn after(self, before: Vec<Verdict>) -> Self {
+        Self { before, ..self }
+    }
+
     /// One verdict for each recipient, within `time`. What a judge leaves of its share goes to the ones after it.
     pub async fn verdicts(self, message: &Spooled, time: Duration) -> Vec<Verdict> {
         let until = Instant::now() + time;
-        let mut so_far = vec![Verdict::default(); self.case.envelope.recipients.len()];
+        let mut so_far = self.before;
+        so_far.resize(self.case.envelope.recipients.len(), Verdict::default());
         let needs: Vec<Duration> = self.seats.iter().map(|seat| seat.judge.needs()).collect();
         for (at, seat) in self.seats.into_iter().enumerate() {
             let share = share(until.saturating_duration_since(Instant::now()), &needs[at..]);

@@ -42,6 +42,7 @@ mod options;
 mod outbound;
 mod owed;
 mod part;
+mod passed_on;
 mod progress;
 mod queue;
 mod queue_id;

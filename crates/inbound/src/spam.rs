@@ -59,7 +59,8 @@ impl Judge for SpamJudge {
 
     fn begin(&self, case: &Arc<Case>) -> Option<Box<dyn Hearing>> {
         // What users of the service send, and what it sends itself, is no spam.
-        let is_stranger = case.envelope.origin.auth.is_none() && case.envelope.origin.peer.is_some();
+        let origin = &case.envelope.origin;
+        let is_stranger = origin.auth.is_none() && (origin.peer.is_some() || origin.passed_on);
         let is_for_us = case.accounts.iter().any(Option::is_some);
         (is_stranger && is_for_us).then(|| {
             // They are asked while the message comes in.

@@ -448,7 +448,7 @@ impl Session {
                 tls: conn.and_then(Conn::handshake).map(|agreed| format!("{}, {}", agreed.version, agreed.cipher)),
                 esmtp: self.esmtp,
                 lmtp: self.door.options.role == Role::Lmtp,
-                relay: None,
+                ..Origin::default()
             },
         }
     }

@@ -151,6 +151,9 @@ impl Outbound {
             self.security.tally.failure(domain, policy, &host.name, "", problem);
         }
         progress.security = Some(demands.failed(policy, problem));
+        if demands.is_required() {
+            count_required("refused");
+        }
         let fate = if *is_final {
             Fate::Failed(Reply::new(550, format!("5.7.30 {problem}")))
         } else {
@@ -230,6 +233,7 @@ impl Outbound {
     ) -> bool {
         let host = &way.demand.host;
         if mail.tls == TlsWish::Required && !connection.capabilities().requiretls {
+            count_required("refused");
             let text = format!("5.7.30 {} does not support REQUIRETLS, which the sender demands", host.name);
             progress.defer_open(&Fate::Failed(Reply::new(550, text)), Some(&host.name));
             self.pool.give(host, connection);
@@ -254,6 +258,9 @@ impl Outbound {
             let sent = connection.send(Mail { recipients, ..mail.clone() }, &mut *source).await;
             for (&index, fate) in part.iter().zip(sent.fates) {
                 let settled = !matches!(fate, Fate::Deferred(_));
+                if mail.tls == TlsWish::Required && matches!(fate, Fate::Delivered(_)) {
+                    count_required("ok");
+                }
                 progress.answers[index] = Some(HostAnswer { fate, remote: Some(host.name.clone()), reports });
                 progress.settled[index] |= settled || !sent.untouched;
             }
@@ -361,6 +368,11 @@ fn reply_of(host: &Host, error: &ConnectionError) -> Reply {
         return reply.clone();
     }
     Reply::new(451, format!("{} {}: {error}", error.status(), host.name))
+}
+
+/// Counts what became of mail whose sender demands secure transport.
+fn count_required(result: &'static str) {
+    metrics::counter!("holdfast_delivery_requiretls_total", "result" => result).increment(1);
 }
 
 fn tls_label(connection: &Connection) -> &'static str {

@@ -227,6 +227,11 @@ impl Demands {
         SecurityRecord { policy, exception: self.exception.clone(), ..SecurityRecord::default() }
     }
 
+    /// The sender demands secure transport.
+    pub fn is_required(&self) -> bool {
+        self.wish == TlsWish::Required
+    }
+
     /// Whose policy it is, in reports; `None` where there is nothing to report.
     pub fn counted(&self) -> Option<&str> {
         self.by_dns.then_some(self.domain.as_str())

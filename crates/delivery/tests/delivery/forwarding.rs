@@ -207,6 +207,60 @@ async fn to_an_address_here_it_is_filed_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_to_an_address_here_is_judged_for_its_account_as_what_comes_from_elsewhere() {
+    let fake = Fake::obliging().await;
+    // Alice sends on to Bob, whose own verdicts come on top of what was found out about the sender.
+    for (bobs, roles) in [
+        (Verdict::file(FileInto::Role(Role::Archive)), (0, 1, 0)),
+        (Verdict::refuse(Refusal::new(550, (5, 7, 1), "no")), (0, 0, 1)),
+        (forwards(&["x@there.example"], true), (0, 0, 0)),
+        (forwards(&["x@there.example"], false), (1, 0, 0)),
+    ] {
+        let before = fake.taken().len();
+        let goes_on = !bobs.forwards.is_empty();
+        let plan = move |to: &EmailAddress| match to.local() {
+            "alice" => with_results(forwards(&["bob@here.example"], true), SPF),
+            _ => bobs.clone(),
+        };
+        let mut world = world(options(Some(&fake)), plan).await;
+        world.delivery.accept(from_far(&["alice@here.example"]), MESSAGE).await.unwrap();
+        world.start();
+        world.until_queue_is_empty().await;
+        let of_bob = [Role::Inbox, Role::Archive, Role::Junk].map(|role| world.mailbox(world.bob, role));
+        assert_eq!((of_bob[0].len(), of_bob[1].len(), of_bob[2].len()), roles);
+        for copy in of_bob.iter().flatten() {
+            assert!(copy.contains("Delivered-To: alice@here.example\r\n") && copy.contains("spf=pass"), "{copy}");
+        }
+        if goes_on {
+            let taken = fake.wait_for(before + 1).await;
+            let message = &taken[before].message;
+            for mark in ["Delivered-To: alice@here.example\r\n", "Delivered-To: bob@here.example\r\n"] {
+                assert!(message.contains(mark), "{message}");
+            }
+        }
+        assert_eq!(fake.taken().len(), before + usize::from(goes_on));
+        assert!(world.inbox(world.alice).is_empty());
+        world.check();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_that_send_on_to_each_other_end_with_one_copy_that_says_so() {
+    let plan = |to: &EmailAddress| match to.local() {
+        "alice" => forwards(&["bob@here.example"], true),
+        _ => forwards(&["alice@here.example"], true),
+    };
+    let mut world = world(options(None), plan).await;
+    world.start();
+    world.delivery.accept(from_far(&["alice@here.example"]), MESSAGE).await.unwrap();
+    let copy = world.until_inbox_has(world.alice, 1).await.remove(0);
+    assert!(copy.contains("X-Holdfast-Not-Forwarded: ") && copy.contains("mail loop"), "{copy}");
+    world.until_queue_is_empty().await;
+    assert_eq!((world.inbox(world.alice).len(), world.inbox(world.bob).len()), (1, 0));
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mail_of_our_own_users_is_sent_on_signed_also_when_it_was_held() {
     for hold in [0, 1] {
         let fake = Fake::obliging().await;
