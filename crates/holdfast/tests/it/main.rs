@@ -4,6 +4,7 @@ mod acme;
 mod archive;
 mod clients;
 mod crash;
+mod forwarding;
 mod full;
 mod http2;
 mod large;
