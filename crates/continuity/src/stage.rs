@@ -27,7 +27,7 @@ pub enum Stage {
     Checks,
     /// Webmail works; messages to others wait.
     Web,
-    /// IMAP, POP3 and submission.
+    /// IMAP, POP3, ManageSieve and submission.
     Clients,
     /// Mail from other servers arrives, and waiting mail is delivered.
     Queues,

@@ -151,6 +151,8 @@ pub struct Listen {
     pub pop3: Vec<SocketAddr>,
     /// POP3 over TLS (port 995).
     pub pop3s: Vec<SocketAddr>,
+    /// ManageSieve with STARTTLS (port 4190), for the scripts of accounts.
+    pub managesieve: Vec<SocketAddr>,
     /// The webmail without TLS: for this machine, or behind a proxy that does TLS.
     pub http: Vec<SocketAddr>,
     /// The webmail over TLS (port 443).
@@ -180,6 +182,7 @@ impl Default for Listen {
             imaps: local(Kind::Imaps),
             pop3: local(Kind::Pop3),
             pop3s: local(Kind::Pop3s),
+            managesieve: local(Kind::ManageSieve),
             http: local(Kind::Http),
             https: local(Kind::Https),
             metrics: local(Kind::Metrics),
@@ -202,6 +205,7 @@ impl Listen {
             Kind::Imaps => &self.imaps,
             Kind::Pop3 => &self.pop3,
             Kind::Pop3s => &self.pop3s,
+            Kind::ManageSieve => &self.managesieve,
             Kind::Http => &self.http,
             Kind::Https => &self.https,
             Kind::Metrics => &self.metrics,
@@ -259,7 +263,7 @@ pub struct Limits {
     pub remember_logins: Span,
 }
 
-/// Who may log in without TLS, by IMAP, POP3 and submission.
+/// Who may log in without TLS, by IMAP, POP3, ManageSieve and submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlaintextLogins {

@@ -54,6 +54,7 @@ fn service(config: &Config, tls: Option<&Tls>, paired: &[String]) -> Service {
         (Kind::Imaps, "_imaps"),
         (Kind::Imap, "_imap"),
         (Kind::Pop3s, "_pop3s"),
+        (Kind::ManageSieve, "_sieve"),
         (Kind::Submissions, "_submissions"),
         (Kind::Submission, "_submission"),
     ];
@@ -176,13 +177,13 @@ mod tests {
     #[test]
     fn what_listens_is_what_programs_are_sent_to() {
         let config: Config = toml::from_str(
-            "hostname = \"Mail.example.org\"\n[listen]\nimap = []\nimaps = [\"0.0.0.0:993\"]\npop3 = []\npop3s = []\n\
+            "hostname = \"Mail.example.org\"\n[listen]\nimap = []\nimaps = [\"0.0.0.0:993\"]\npop3 = []\npop3s = []\nmanagesieve = [\"0.0.0.0:4190\"]\n\
              submission = [\"0.0.0.0:10587\"]\nsubmissions = []\nhttps = []\n[delivery]\nsmarthost = \"[::1]:25\"\n",
         )
         .unwrap();
         let service = service(&config, None, &[]);
         let mail: Vec<_> = service.mail.iter().map(|one| (one.label, one.port)).collect();
-        assert_eq!(mail, [("_imaps", 993), ("_submission", 10_587)]);
+        assert_eq!(mail, [("_imaps", 993), ("_sieve", 4190), ("_submission", 10_587)]);
         assert_eq!((service.hostname.as_str(), service.web), ("mail.example.org", false));
         assert_eq!(service.smarthost.as_deref(), Some("::1"));
     }

@@ -19,6 +19,7 @@ pub enum Kind {
     Imaps,
     Pop3,
     Pop3s,
+    ManageSieve,
     Http,
     Https,
     Metrics,
@@ -36,6 +37,8 @@ pub enum Protocol {
     Submission,
     Imap,
     Pop3,
+    /// The scripts of accounts.
+    ManageSieve,
     /// The webmail.
     Web,
     /// `/metrics` and `/health`.
@@ -73,14 +76,16 @@ pub struct Row {
 const SMTP_OFF: &[u8] = b"421 4.3.2 Service starting up, try again in a few minutes\r\n";
 const IMAP_OFF: &[u8] = b"* BYE [UNAVAILABLE] Service starting up, try again in a few minutes\r\n";
 const POP3_OFF: &[u8] = b"-ERR [SYS/TEMP] Service starting up, try again in a few minutes\r\n";
+const SIEVE_OFF: &[u8] = b"BYE (TRYLATER) \"Service starting up, try again in a few minutes\"\r\n";
 const SMTP_BUSY: &[u8] = b"421 4.7.0 Error: too many connections, try again later\r\n";
 const IMAP_BUSY: &[u8] = b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n";
 const POP3_BUSY: &[u8] = b"-ERR [SYS/TEMP] Too many connections, try again later\r\n";
+const SIEVE_BUSY: &[u8] = b"BYE (TRYLATER) \"Too many connections, try again later\"\r\n";
 const HTTP_BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// All listeners, in the order in which they are printed.
-pub static LISTENERS: [Row; 14] = [
+pub static LISTENERS: [Row; 15] = [
     row(Kind::Http, "http", "webmail, no TLS", Protocol::Web).on(None, Some(8080)).says(b"", HTTP_BUSY),
     row(Kind::Https, "https", "webmail, TLS", Protocol::Web).on(Some(443), Some(8443)).tls(),
     row(Kind::Imap, "imap", "IMAP clients, STARTTLS", Protocol::Imap)
@@ -89,6 +94,9 @@ pub static LISTENERS: [Row; 14] = [
     row(Kind::Imaps, "imaps", "IMAP clients, TLS", Protocol::Imap).on(Some(993), Some(2993)).says(IMAP_OFF, b"").tls(),
     row(Kind::Pop3, "pop3", "POP3 clients, STLS", Protocol::Pop3).on(Some(110), Some(2110)).says(POP3_OFF, POP3_BUSY),
     row(Kind::Pop3s, "pop3s", "POP3 clients, TLS", Protocol::Pop3).on(Some(995), Some(2995)).says(POP3_OFF, b"").tls(),
+    row(Kind::ManageSieve, "managesieve", "Sieve scripts, STARTTLS", Protocol::ManageSieve)
+        .on(Some(4190), Some(4190))
+        .says(SIEVE_OFF, SIEVE_BUSY),
     row(Kind::Submission, "submission", "submission, STARTTLS", Protocol::Submission)
         .on(Some(587), Some(2587))
         .says(SMTP_OFF, SMTP_BUSY),
@@ -110,7 +118,7 @@ pub static LISTENERS: [Row; 14] = [
 const fn row(kind: Kind, name: &'static str, purpose: &'static str, protocol: Protocol) -> Row {
     let stage = match protocol {
         Protocol::Web | Protocol::Machines | Protocol::Standby | Protocol::Relay => Stage::Dark,
-        Protocol::Imap | Protocol::Pop3 | Protocol::Submission => Stage::Clients,
+        Protocol::Imap | Protocol::Pop3 | Protocol::ManageSieve | Protocol::Submission => Stage::Clients,
         Protocol::Smtp => Stage::Queues,
     };
     Row {
@@ -147,7 +155,7 @@ impl Row {
 
     /// Whether mail apps log in here.
     pub const fn has_logins(&self) -> bool {
-        matches!(self.protocol, Protocol::Imap | Protocol::Pop3 | Protocol::Submission)
+        matches!(self.protocol, Protocol::Imap | Protocol::Pop3 | Protocol::ManageSieve | Protocol::Submission)
     }
 
     /// The error when an address can't be listened on.
@@ -215,6 +223,7 @@ mod tests {
                 Protocol::Smtp | Protocol::Submission => "421 ",
                 Protocol::Imap => "* BYE ",
                 Protocol::Pop3 => "-ERR ",
+                Protocol::ManageSieve => "BYE (TRYLATER) ",
                 Protocol::Web | Protocol::Machines | Protocol::Standby | Protocol::Relay => "HTTP/1.1 503 ",
             };
             for said in [row.off, row.busy].into_iter().filter(|said| !said.is_empty()) {

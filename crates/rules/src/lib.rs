@@ -11,6 +11,6 @@ mod scripts;
 
 pub use part::RulesPart;
 pub use scripts::{
-    MAX_NAME_BYTES, MAX_SCRIPTS, MAX_TOTAL_BYTES, NOT_HERE, Rules, RulesError, ScriptSummary, check, duplicate_key,
-    vacation_key,
+    Expected, MAX_NAME_BYTES, MAX_SCRIPTS, MAX_TOTAL_BYTES, NOT_HERE, Rules, RulesError, ScriptSummary, Version,
+    capabilities, check, duplicate_key, vacation_key,
 };

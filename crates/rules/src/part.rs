@@ -7,7 +7,7 @@ use realm::feed::{Kind, Touched, Write};
 use realm::{Coming, Found, InCommit, Keys, Loss, Merged, Merging, RealmPart, Rewind, Rewindable, SalvageFrom, Work};
 use store::{Op, Order, Past, Read, RealmId, Snapshot, Store, StoreError, Tx};
 
-use crate::schema::{KINDS, SCRIPT, STATE, ScriptRecord, StateRecord, UntilRecord};
+use crate::schema::{KINDS, SCRIPT, STATE, ScriptRecord, StateRecord, UntilRecord, name_of};
 use crate::scripts::Rules;
 
 /// Sieve scripts, which of them is active, and what they remember.
@@ -28,10 +28,10 @@ fn all<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<All, StoreError> 
     Ok(out)
 }
 
-/// What a key is called.
-fn name(key: &[u8]) -> String {
-    match key.split_first() {
-        Some((&SCRIPT, name)) => format!("script {}", String::from_utf8_lossy(name)),
+/// What a row is called.
+fn name(key: &[u8], value: &[u8]) -> String {
+    match ScriptRecord::decode(value).ok().filter(|_| key.first() == Some(&SCRIPT)) {
+        Some(record) => format!("script {}", name_of(key, &record).unwrap_or_default()),
         _ => "the choice of the active script".to_owned(),
     }
 }
@@ -39,7 +39,7 @@ fn name(key: &[u8]) -> String {
 fn is_right(key: &[u8], value: &[u8]) -> bool {
     match key.first() {
         Some(&STATE) => key.len() == 1 && StateRecord::decode(value).is_ok(),
-        Some(&SCRIPT) => std::str::from_utf8(&key[1..]).is_ok() && ScriptRecord::decode(value).is_ok(),
+        Some(&SCRIPT) => ScriptRecord::decode(value).is_ok_and(|record| name_of(key, &record).is_some()),
         _ => key.len() == 17 && UntilRecord::decode(value).is_ok(),
     }
 }
@@ -124,7 +124,7 @@ impl Rewind for RulesPart {
         let (then, now) = (all(past, account)?, all(past.now(), account)?);
         let (back, completed) =
             differing(&then, &now).into_iter().partition::<Vec<_>, _>(|(key, _)| !now.contains_key(*key));
-        let names = |rows: Vec<(&Vec<u8>, &Vec<u8>)>| rows.into_iter().map(|(key, _)| name(key)).collect();
+        let names = |rows: Vec<(&Vec<u8>, &Vec<u8>)>| rows.into_iter().map(|(key, value)| name(key, value)).collect();
         Ok(vec![Coming { noun: "rule", back: names(back), completed: names(completed) }])
     }
 

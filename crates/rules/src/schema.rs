@@ -1,6 +1,8 @@
 //! Keys and records: `98` which script is active, `99` name → script, `9A` hash → a reply that was sent, `9B` hash → a message
 //! that was seen.
 
+use store::{BodyId, MAX_KEY_BYTES};
+
 /// Which script is active.
 pub(crate) const STATE: u8 = 0x98;
 /// Scripts, by name.
@@ -29,6 +31,9 @@ pub(crate) struct ScriptRecord {
     /// When it was written, milliseconds since 1970 UTC.
     #[prost(int64, tag = "2")]
     pub changed_ms: i64,
+    /// Its name, where that is too long for the key; else empty.
+    #[prost(string, tag = "3")]
+    pub long_name: String,
 }
 
 /// What is remembered until a time.
@@ -39,7 +44,24 @@ pub(crate) struct UntilRecord {
     pub until_ms: i64,
 }
 
+/// What begins a key that has a hash in place of a name: no name begins with it.
+const HASHED: u8 = 0xFF;
+
+/// Whether a name is too long to be in a key.
+pub(crate) const fn is_long(name: &str) -> bool {
+    name.len() >= MAX_KEY_BYTES
+}
+
 /// The key of a script.
 pub(crate) fn script_key(name: &str) -> Vec<u8> {
+    if is_long(name) {
+        return [&[SCRIPT, HASHED], &BodyId::of(name.as_bytes()).as_bytes()[..16]].concat();
+    }
     [&[SCRIPT], name.as_bytes()].concat()
+}
+
+/// The name of the script that has this key and record, if they belong to each other.
+pub(crate) fn name_of(key: &[u8], record: &ScriptRecord) -> Option<String> {
+    let name = if record.long_name.is_empty() { std::str::from_utf8(key.get(1..)?).ok()? } else { &record.long_name };
+    (script_key(name) == key).then(|| name.to_owned())
 }

@@ -1,14 +1,17 @@
 //! Scripts of accounts.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prost::Message as _;
-use sieve::{Position, Problem, Problems, Script};
+use sieve::{Position, Problem, Problems, Script, limits::MAX_SCRIPT_BYTES};
 use store::{BodyId, Order, Read, RealmId, Store, StoreError, Tx};
 
-use crate::schema::{REPLIED, SCRIPT, SEEN, STATE, ScriptRecord, StateRecord, UntilRecord, script_key};
+use crate::schema::{
+    REPLIED, SCRIPT, SEEN, STATE, ScriptRecord, StateRecord, UntilRecord, is_long, name_of, script_key,
+};
 
 /// Most scripts of one account.
 pub const MAX_SCRIPTS: usize = 50;
@@ -40,12 +43,18 @@ pub enum RulesError {
     /// The active script can't be deleted.
     #[error("the script {0:?} is active: activate another first, or none")]
     Active(String),
+    /// Someone else has changed, deleted or made it in between.
+    #[error("the script {0:?} has been changed elsewhere: read it again before you change it")]
+    Changed(String),
     /// The name can't be used.
-    #[error("a script's name has 1 to {MAX_NAME_BYTES} bytes and no control characters or slashes")]
+    #[error("a script's name has 1 to {MAX_NAME_BYTES} bytes and no control characters or line separators")]
     BadName,
     /// Too many.
     #[error("an account can have {MAX_SCRIPTS} scripts")]
     TooMany,
+    /// One is too large.
+    #[error("a script can have {MAX_SCRIPT_BYTES} bytes")]
+    ScriptTooLarge,
     /// Too large together.
     #[error("the scripts of an account can have {MAX_TOTAL_BYTES} bytes together")]
     TooLarge,
@@ -53,6 +62,41 @@ pub enum RulesError {
 
 /// Result of this module.
 pub type Result<T, E = RulesError> = std::result::Result<T, E>;
+
+/// What a script's text was when it was read. Two texts that differ have different versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version([u8; 16]);
+
+impl Version {
+    /// Of a text.
+    pub fn of(text: &str) -> Self {
+        let mut first = [0; 16];
+        first.copy_from_slice(&BodyId::of(text.as_bytes()).as_bytes()[..16]);
+        Self(first)
+    }
+
+    /// As it was written by `Display`, for instance in a form.
+    pub fn parse(text: &str) -> Option<Self> {
+        u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32).map(|number| Self(number.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// What must be under a name for a script to be put there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever there is: it is replaced.
+    Anything,
+    /// No script.
+    Nothing,
+    /// The script as it was when it was read.
+    Unchanged(Version),
+}
 
 /// A script without its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +109,13 @@ pub struct ScriptSummary {
     pub active: bool,
     /// When it was written, milliseconds since 1970 UTC.
     pub changed_ms: i64,
+    /// Of its text: for [`Expected::Unchanged`].
+    pub version: Version,
+}
+
+/// The capabilities that scripts can require here, by their names.
+pub fn capabilities() -> impl Iterator<Item = &'static str> {
+    sieve::CAPABILITIES.iter().copied().filter(|name| !NOT_HERE.contains(name))
 }
 
 /// Checks a script: its language, and that it asks for nothing that is not here.
@@ -134,6 +185,7 @@ impl Rules {
                 bytes: record.text.len() as u64,
                 active: name == state.active,
                 changed_ms: record.changed_ms,
+                version: Version::of(&record.text),
                 name,
             })
             .collect())
@@ -154,24 +206,48 @@ impl Rules {
     /// # Errors
     /// What is wrong with it, and limits.
     pub async fn put(&self, account: RealmId, name: &str, text: &str) -> Result<()> {
+        self.put_over(account, name, text, Expected::Anything).await
+    }
+
+    /// The same, if what is under the name is what is expected.
+    ///
+    /// # Errors
+    /// [`RulesError::Changed`] if it isn't; what is wrong with the script, and limits.
+    pub async fn put_over(&self, account: RealmId, name: &str, text: &str, expected: Expected) -> Result<()> {
         check_name(name)?;
+        if text.len() > MAX_SCRIPT_BYTES {
+            return Err(RulesError::ScriptTooLarge);
+        }
         check(text).map_err(RulesError::Invalid)?;
         let (name, text) = (name.to_owned(), text.to_owned());
         self.store
             .transact(move |tx: &mut Tx<'_>| {
-                let mut others = scripts(tx, account)?;
-                others.retain(|(other, _)| *other != name);
-                if others.len() >= MAX_SCRIPTS {
-                    return Err(RulesError::TooMany);
+                let all = scripts(tx, account)?;
+                let found = all.iter().find(|(other, _)| *other == name).map(|(_, record)| Version::of(&record.text));
+                let fits = match expected {
+                    Expected::Anything => true,
+                    Expected::Nothing => found.is_none(),
+                    Expected::Unchanged(version) => found == Some(version),
+                };
+                if !fits {
+                    return Err(RulesError::Changed(name));
                 }
-                if others.iter().map(|(_, record)| record.text.len()).sum::<usize>() + text.len() > MAX_TOTAL_BYTES {
-                    return Err(RulesError::TooLarge);
-                }
-                let record = ScriptRecord { text, changed_ms: tx.now_ms() };
-                tx.put(account, script_key(&name), record.encode_to_vec());
+                check_room(&all, &name, text.len())?;
+                let record = ScriptRecord { text, changed_ms: tx.now_ms(), long_name: String::new() };
+                put_under(tx, account, &name, record);
                 Ok(())
             })
             .await
+    }
+
+    /// Whether a script of that size could be put under a name now.
+    ///
+    /// # Errors
+    /// The limit that it would exceed.
+    pub fn check_room(&self, account: RealmId, name: &str, bytes: u64) -> Result<()> {
+        check_name(name)?;
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        check_room(&scripts(&self.store.snapshot(), account)?, name, bytes)
     }
 
     /// Makes a script the active one; without a name, none is.
@@ -230,7 +306,8 @@ impl Rules {
                 if tx.get(account, &script_key(&to))?.is_some() {
                     return Err(RulesError::Exists(to));
                 }
-                tx.put(account, script_key(&to), value.to_vec());
+                let record = ScriptRecord::decode(value).map_err(|_| RulesError::NoSuchScript(from.clone()))?;
+                put_under(tx, account, &to, record);
                 tx.delete(account, script_key(&from));
                 let state: StateRecord = load(tx, account, &[STATE])?;
                 if state.active == from {
@@ -291,17 +368,40 @@ impl Rules {
     }
 }
 
+/// RFC 5804 section 1.6.
 fn check_name(name: &str) -> Result<()> {
-    let wrong = name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(|c| c.is_control() || c == '/');
+    let is_forbidden = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let wrong = name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(is_forbidden);
     if wrong { Err(RulesError::BadName) } else { Ok(()) }
+}
+
+fn check_room(all: &[(String, ScriptRecord)], name: &str, bytes: usize) -> Result<()> {
+    if bytes > MAX_SCRIPT_BYTES {
+        return Err(RulesError::ScriptTooLarge);
+    }
+    let others = || all.iter().filter(|(other, _)| other != name);
+    if others().count() >= MAX_SCRIPTS {
+        return Err(RulesError::TooMany);
+    }
+    if others().map(|(_, record)| record.text.len()).sum::<usize>() + bytes > MAX_TOTAL_BYTES {
+        return Err(RulesError::TooLarge);
+    }
+    Ok(())
+}
+
+fn put_under(tx: &mut Tx<'_>, account: RealmId, name: &str, record: ScriptRecord) {
+    let long_name = if is_long(name) { name.to_owned() } else { String::new() };
+    tx.put(account, script_key(name), ScriptRecord { long_name, ..record }.encode_to_vec());
 }
 
 pub(crate) fn scripts<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<Vec<(String, ScriptRecord)>, StoreError> {
     let mut out = Vec::new();
     for row in read.prefix(account, &[SCRIPT], Order::Ascending)? {
         let (key, value) = row?;
-        if let (Ok(name), Ok(record)) = (std::str::from_utf8(&key[1..]), ScriptRecord::decode(value)) {
-            out.push((name.to_owned(), record));
+        if let Ok(record) = ScriptRecord::decode(value)
+            && let Some(name) = name_of(&key, &record)
+        {
+            out.push((name, record));
         }
     }
     Ok(out)

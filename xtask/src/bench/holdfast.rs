@@ -45,7 +45,7 @@ impl Holdfast {
             format!(
                 "data_dir = \"{}\"\nhostname = \"holdfast.bench.example\"\n\
                  [listen]\nsmtp = [\"{}\"]\nimap = [\"{}\"]\nimaps = [\"{}\"]\nhttp = [\"{HTTP}\"]\n\
-                 submission = []\nsubmissions = []\npop3 = []\npop3s = []\nhttps = []\n\
+                 submission = []\nsubmissions = []\npop3 = []\npop3s = []\nmanagesieve = []\nhttps = []\n\
                  [limits]\nplaintext_logins = \"loopback\"\nconnections_per_address = 4000\n",
                 shown(&dir),
                 SIDE.smtp,

@@ -19,13 +19,14 @@ use crate::run::run;
 /// The user in the image; what it writes lies in a volume.
 const USER: u32 = 65_532;
 /// The listeners, on all addresses of the container: it has nothing else, and what is published is said outside.
-const LISTENERS: [(&str, u16); 8] = [
+const LISTENERS: [(&str, u16); 9] = [
     ("SMTP", 2525),
     ("SUBMISSION", 2587),
     ("SUBMISSIONS", 2465),
     ("IMAP", 2143),
     ("IMAPS", 2993),
     ("POP3S", 2995),
+    ("MANAGESIEVE", 4190),
     ("HTTP", 8080),
     ("HTTPS", 8443),
 ];

@@ -8,6 +8,7 @@ use std::{
 use continuity::stage::Stage;
 use doorkit::{Conn, ListenOptions, Listener, Tls};
 use imap::{ImapDoor, ImapOptions};
+use managesieve::{ManageSieveDoor, ManageSieveOptions};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
 use pop3::{Pop3Door, Pop3Options};
@@ -186,14 +187,16 @@ fn servers(doors: &[Door]) -> Vec<web::Server> {
         ("IMAP (reading)", Kind::Imaps, Kind::Imap, "STARTTLS"),
         ("POP3 (fetching)", Kind::Pop3s, Kind::Pop3, "STLS"),
         ("SMTP (sending)", Kind::Submissions, Kind::Submission, "STARTTLS"),
+        // It has no port that begins with TLS.
+        ("ManageSieve (rules)", Kind::ManageSieve, Kind::ManageSieve, "STARTTLS"),
     ];
     let port = |kind| doors.iter().find(|door| door.row.kind == kind).map(|door| door.address.port());
     kinds
         .into_iter()
         .filter_map(|(what, tls, upgraded, how)| match (port(tls), port(upgraded)) {
-            (Some(port), _) => Some(web::Server { what, port, security: "TLS" }),
-            (None, Some(port)) => Some(web::Server { what, port, security: how }),
-            (None, None) => None,
+            (Some(port), _) if tls != upgraded => Some(web::Server { what, port, security: "TLS" }),
+            (_, Some(port)) => Some(web::Server { what, port, security: how }),
+            (_, None) => None,
         })
         .collect()
 }
@@ -292,6 +295,7 @@ struct Clients {
     submission: SmtpDoor,
     imap: ImapDoor,
     pop3: Pop3Door,
+    managesieve: ManageSieveDoor,
     ends: CancellationToken,
 }
 
@@ -367,7 +371,7 @@ impl Protocols {
 
     fn open_clients(&self) -> Clients {
         let ends = self.shutdown.child_token();
-        let Services { config, directory, mailstore, .. } = &*self.services;
+        let Services { config, directory, mailstore, rules, .. } = &*self.services;
         let plaintext_logins = config.limits.plaintext_logins.into();
         let imap = ImapOptions {
             host_name: config.hostname.clone(),
@@ -384,10 +388,18 @@ impl Protocols {
             shutdown: ends.clone(),
             ..Pop3Options::default()
         };
+        let managesieve = ManageSieveOptions {
+            hostname: config.hostname.clone(),
+            also_known_as: config.also_known_as.clone().into(),
+            plaintext_logins,
+            shutdown: ends.clone(),
+            ..ManageSieveOptions::default()
+        };
         Clients {
             submission: self.smtp(Role::Submission, &ends),
             imap: ImapDoor::with_tls(directory.clone(), mailstore.clone(), imap, self.tls.clone()),
             pop3: Pop3Door::with_tls(directory.clone(), mailstore.clone(), pop3, self.tls.clone()),
+            managesieve: ManageSieveDoor::with_tls(directory.clone(), rules.clone(), managesieve, self.tls.clone()),
             ends,
         }
     }
@@ -405,6 +417,7 @@ impl Protocols {
             (_, Protocol::Submission, Some(clients), _) => clients.submission.serve_connection(conn).await,
             (_, Protocol::Imap, Some(clients), _) => clients.imap.serve_connection(conn).await,
             (_, Protocol::Pop3, Some(clients), _) => clients.pop3.serve_connection(conn).await,
+            (_, Protocol::ManageSieve, Some(clients), _) => clients.managesieve.serve_connection(conn).await,
             (Kind::Lmtp, _, _, Some(queues)) => queues.lmtp.serve_connection(conn).await,
             (_, Protocol::Smtp, _, Some(queues)) => queues.smtp.serve_connection(conn).await,
             _ => {

@@ -50,19 +50,20 @@ fn get(address: SocketAddr, path: &str) -> String {
 #[test]
 fn each_stage_has_its_doors_and_the_others_say_when_to_come_back() {
     let (_dir, server) = service();
-    let doors = ["imap", "pop3", "submission", "smtp", "lmtp"];
+    let doors = ["imap", "pop3", "managesieve", "submission", "smtp", "lmtp"];
     let closed = |door| match door {
         "imap" => "* BYE [UNAVAILABLE]",
         "pop3" => "-ERR [SYS/TEMP]",
+        "managesieve" => "BYE (TRYLATER)",
         _ => "421 4.3.2",
     };
     for (stage, open, page, health) in [
         ("dark", 0, "503", "503"),
         ("checks", 0, "503", "503"),
         ("web", 0, "303", "200"),
-        ("clients", 3, "303", "200"),
-        ("queues", 5, "303", "200"),
-        ("open", 5, "303", "200"),
+        ("clients", 4, "303", "200"),
+        ("queues", 6, "303", "200"),
+        ("open", 6, "303", "200"),
     ] {
         assert!(said(&server, &["stage", "set", stage]).contains(&format!("=> {stage}")));
         for (at, door) in doors.into_iter().enumerate() {

@@ -216,7 +216,7 @@ pub fn write_config(dir: &Path, more: &str) -> PathBuf {
                 "data_dir = \"{}\"\nhostname = \"mx.example.org\"\n\
                  [listen]\nsmtp = [\"127.0.0.1:0\"]\nsubmission = [\"127.0.0.1:0\"]\nsubmissions = [\"127.0.0.1:0\"]\n\
                  lmtp = [\"127.0.0.1:0\"]\nimap = [\"127.0.0.1:0\"]\nimaps = [\"127.0.0.1:0\"]\npop3 = [\"127.0.0.1:0\"]\n\
-                 pop3s = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\n\
+                 pop3s = [\"127.0.0.1:0\"]\nmanagesieve = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\n\
                  [limits]\nconnections_per_address = 2000\n{more}",
                 dir.join("data").display()
             ),

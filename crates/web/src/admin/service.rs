@@ -246,7 +246,7 @@ fn stage_question(stage: Stage) -> Question {
         facts.push(text.to_owned());
     }
     if stage < Stage::Clients {
-        facts.push("IMAP, POP3 and submission close; open sessions end.".to_owned());
+        facts.push("IMAP, POP3, ManageSieve and submission close; open sessions end.".to_owned());
     }
     if stage < Stage::Queues {
         facts.push("No mail comes in from other servers, and none goes out. It waits: nothing is lost.".to_owned());
