@@ -1,4 +1,5 @@
 //! The language through its public face.
 
 mod limits;
+mod oracle;
 mod pigeonhole;
