@@ -193,12 +193,12 @@ impl Connection {
                 self.log_in(result).await?
             }
             Effect::ScramProved(found) => {
-                self.scram_outcome(Some(found));
-                self.log_in(Ok(found)).await?
+                let result = self.scram_outcome(Some(found));
+                self.log_in(result).await?
             }
             Effect::ScramFailed => {
-                self.scram_outcome(None);
-                self.log_in(Err(AuthError::Invalid)).await?
+                let result = self.scram_outcome(None);
+                self.log_in(result).await?
             }
             Effect::StartTls => {
                 self.start_tls().await?;
@@ -279,10 +279,9 @@ impl Connection {
         }
     }
 
-    fn scram_outcome(&mut self, proved: Option<Login>) {
-        if let Some(attempt) = self.scram.take() {
-            self.door.directory.scram_outcome(attempt, proved);
-        }
+    fn scram_outcome(&mut self, proved: Option<Login>) -> Result<Login, AuthError> {
+        let attempt = self.scram.take().ok_or(AuthError::Invalid)?;
+        self.door.directory.scram_outcome(attempt, proved)
     }
 
     async fn authenticate(&self, password: &Password) -> Result<Login, AuthError> {

@@ -113,7 +113,7 @@ impl From<AuthError> for Refusal {
             AuthError::Throttled { .. } | AuthError::Unavailable | AuthError::CodeUnavailable => {
                 Self::new(Code::TryLater, error.to_string())
             }
-            AuthError::Invalid | AuthError::Disabled => Self::plain(error.to_string()),
+            AuthError::Invalid | AuthError::Disabled | AuthError::NotAllowed { .. } => Self::plain(error.to_string()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Logging in and out, and how connections end.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use directory::{Scopes, Service};
 use doorkit::PlaintextLogins;
 use managesieve::ManageSieveOptions;
 
@@ -110,6 +111,20 @@ async fn scram_takes_an_app_password_and_proves_the_server_too() {
     let wrong = scram(&mut client, LOGIN, "wrong").await;
     assert!(wrong.starts_with("NO "), "{wrong}");
     assert_eq!(wrong, scram(&mut client, "nobody@here.example", "wrong").await);
+}
+
+#[tokio::test]
+async fn an_app_password_for_other_protocols_opens_nothing() {
+    let world = World::new().await;
+    for (service, opens) in [(Service::Imap, false), (Service::Smtp, false), (Service::ManageSieve, true)] {
+        let scopes = Scopes::of(&[service]).unwrap();
+        let app = world.directory.create_scoped_app_password(world.account, service.name(), scopes).await.unwrap();
+        let mut client = world.connect().await;
+        let answer = client.say(&format!("AUTHENTICATE \"PLAIN\" \"{}\"", plain(LOGIN, &app.password))).await;
+        assert_eq!(answer.starts_with("OK "), opens, "{service:?}: {answer}");
+        let answer = scram(&mut world.connect().await, LOGIN, &app.password).await;
+        assert_eq!(answer.starts_with("OK "), opens, "{service:?} by SCRAM: {answer}");
+    }
 }
 
 #[tokio::test]
