@@ -7,7 +7,9 @@ use realm::feed::{Kind, Touched, Write};
 use realm::{Coming, Found, InCommit, Keys, Loss, Merged, Merging, RealmPart, Rewind, Rewindable, SalvageFrom, Work};
 use store::{Op, Order, Past, Read, RealmId, Snapshot, Store, StoreError, Tx};
 
-use crate::schema::{KINDS, SCRIPT, STATE, ScriptRecord, StateRecord, UntilRecord, name_of};
+use crate::schema::{
+    KINDS, LAST_EDIT, LastEditRecord, SCRIPT, STATE, ScriptRecord, StateRecord, UntilRecord, name_of,
+};
 use crate::scripts::Rules;
 
 /// Sieve scripts, which of them is active, and what they remember.
@@ -22,7 +24,10 @@ fn all<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<All, StoreError> 
     for kind in [STATE, SCRIPT] {
         for row in read.prefix(account, &[kind], Order::Ascending)? {
             let (key, value) = row?;
-            out.insert(key.to_vec(), value.to_vec());
+            // How to take back the last edit is of no moment but the present.
+            if *key != LAST_EDIT {
+                out.insert(key.to_vec(), value.to_vec());
+            }
         }
     }
     Ok(out)
@@ -38,6 +43,7 @@ fn name(key: &[u8], value: &[u8]) -> String {
 
 fn is_right(key: &[u8], value: &[u8]) -> bool {
     match key.first() {
+        Some(&STATE) if key == LAST_EDIT => LastEditRecord::decode(value).is_ok(),
         Some(&STATE) => key.len() == 1 && StateRecord::decode(value).is_ok(),
         Some(&SCRIPT) => ScriptRecord::decode(value).is_ok_and(|record| name_of(key, &record).is_some()),
         _ => key.len() == 17 && UntilRecord::decode(value).is_ok(),
@@ -70,7 +76,7 @@ impl RealmPart for RulesPart {
                 let (key, value) = row?;
                 if !is_right(&key, &value) {
                     findings.push(format!("the rules have {key:02x?}, which is no record of them"));
-                } else if kind == STATE {
+                } else if *key == [STATE] {
                     active = StateRecord::decode(value).ok().map(|state| state.active).filter(|name| !name.is_empty());
                 }
             }

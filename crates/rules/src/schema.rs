@@ -1,5 +1,5 @@
-//! Keys and records: `98` which script is active, `99` name → script, `9A` hash → a reply that was sent, `9B` hash → a message
-//! that was seen.
+//! Keys and records: `98` which script is active, `98 01` the last edit by a page, `99` name → script, `9A` hash → a reply
+//! that was sent, `9B` hash → a message that was seen.
 
 use store::{BodyId, MAX_KEY_BYTES};
 
@@ -20,6 +20,35 @@ pub(crate) struct StateRecord {
     /// Its name; empty: none is.
     #[prost(string, tag = "1")]
     pub active: String,
+}
+
+/// What follows [`STATE`] in the key of the last edit.
+pub(crate) const LAST_EDIT: [u8; 2] = [STATE, 1];
+
+/// The last edit by a page, and what it was before: it can be taken back.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct LastEditRecord {
+    /// Which edit.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: Vec<u8>,
+    /// The script.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Its text before; absent if there was none.
+    #[prost(string, optional, tag = "3")]
+    pub before: Option<String>,
+    /// Which script was active before.
+    #[prost(string, tag = "4")]
+    pub active_before: String,
+    /// The version that the edit made.
+    #[prost(string, tag = "5")]
+    pub made: String,
+    /// What was done, as a sentence.
+    #[prost(string, tag = "6")]
+    pub note: String,
+    /// It was taken back.
+    #[prost(bool, tag = "7")]
+    pub undone: bool,
 }
 
 /// A script.

@@ -150,7 +150,7 @@ fn hashed(kind: u8, first: &str, second: &str) -> Vec<u8> {
     [&[kind], &hash.as_bytes()[..16]].concat()
 }
 
-fn load<R: Read + ?Sized, M: prost::Message + Default>(
+pub(crate) fn load<R: Read + ?Sized, M: prost::Message + Default>(
     read: &R,
     account: RealmId,
     key: &[u8],
@@ -162,7 +162,7 @@ fn load<R: Read + ?Sized, M: prost::Message + Default>(
 /// The scripts of accounts. Cheap to clone.
 #[derive(Clone)]
 pub struct Rules {
-    store: Store,
+    pub(crate) store: Store,
     checked: Arc<Mutex<HashMap<BodyId, Script>>>,
 }
 
@@ -232,10 +232,7 @@ impl Rules {
                 if !fits {
                     return Err(RulesError::Changed(name));
                 }
-                check_room(&all, &name, text.len())?;
-                let record = ScriptRecord { text, changed_ms: tx.now_ms(), long_name: String::new() };
-                put_under(tx, account, &name, record);
-                Ok(())
+                put_in(tx, account, &all, &name, text)
             })
             .await
     }
@@ -369,7 +366,7 @@ impl Rules {
 }
 
 /// RFC 5804 section 1.6.
-fn check_name(name: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     let is_forbidden = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     let wrong = name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(is_forbidden);
     if wrong { Err(RulesError::BadName) } else { Ok(()) }
@@ -386,6 +383,20 @@ fn check_room(all: &[(String, ScriptRecord)], name: &str, bytes: usize) -> Resul
     if others().map(|(_, record)| record.text.len()).sum::<usize>() + bytes > MAX_TOTAL_BYTES {
         return Err(RulesError::TooLarge);
     }
+    Ok(())
+}
+
+/// Keeps a script that was checked, among all that there are.
+pub(crate) fn put_in(
+    tx: &mut Tx<'_>,
+    account: RealmId,
+    all: &[(String, ScriptRecord)],
+    name: &str,
+    text: String,
+) -> Result<()> {
+    check_room(all, name, text.len())?;
+    let record = ScriptRecord { text, changed_ms: tx.now_ms(), long_name: String::new() };
+    put_under(tx, account, name, record);
     Ok(())
 }
 

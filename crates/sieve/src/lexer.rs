@@ -23,6 +23,8 @@ pub(crate) enum Token {
 pub(crate) struct Placed {
     pub token: Token,
     pub at: Position,
+    /// Where it stands in the script, in bytes.
+    pub bytes: std::ops::Range<usize>,
     /// The comments before it, each without its marks.
     pub comments: Vec<String>,
 }
@@ -64,7 +66,7 @@ impl Lexer<'_> {
 
     fn next(&mut self) -> Option<Placed> {
         self.skip_space();
-        let at = self.position;
+        let (at, begin) = (self.position, self.at);
         let first = self.rest().chars().next()?;
         let token = match first {
             '[' | ']' | '(' | ')' | '{' | '}' | ',' | ';' => {
@@ -87,9 +89,13 @@ impl Lexer<'_> {
             && name.len() > MAX_IDENTIFIER_BYTES
         {
             self.found.add(at, format!("the name is longer than {MAX_IDENTIFIER_BYTES} characters"));
-            return Some(Placed { token: Token::Bad, at, comments: std::mem::take(&mut self.comments) });
+            return Some(self.placed(Token::Bad, at, begin));
         }
-        Some(Placed { token, at, comments: std::mem::take(&mut self.comments) })
+        Some(self.placed(token, at, begin))
+    }
+
+    fn placed(&mut self, token: Token, at: Position, begin: usize) -> Placed {
+        Placed { token, at, bytes: begin..self.at, comments: std::mem::take(&mut self.comments) }
     }
 
     /// Tells it, and skips what is no token up to where one can begin again.

@@ -37,6 +37,6 @@ pub use message::Message;
 pub use notify::Mailto;
 pub use run::{State, run, run_with};
 pub use spec::{Kind, Optional, Place, Spec, TagSpec, Tests, Word, flag, tag};
-pub use syntax::{Argument, Literal, Node, Syntax};
+pub use syntax::{Argument, Literal, Node, Piece, Syntax};
 pub use template::Template;
 pub use tree::{AddressPart, Script, Step, Value};

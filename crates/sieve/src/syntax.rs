@@ -6,6 +6,8 @@
 mod parser;
 mod print;
 
+use std::ops::Range;
+
 use crate::error::{Position, Problems};
 
 /// A script as it is written.
@@ -60,7 +62,26 @@ pub enum Literal {
     List(Vec<String>),
 }
 
+/// Where a command stands that is in no block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// From its name to its end, in bytes of the script.
+    pub bytes: Range<usize>,
+    /// Whether there are comments within it.
+    pub has_comments: bool,
+}
+
 impl Syntax {
+    /// Reads a script, and tells where each of its commands stands.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_pieces(text: &str) -> Result<(Self, Vec<Piece>), Problems> {
+        let mut found = crate::error::Found::default();
+        let (syntax, pieces) = parser::read_pieces(text, &mut found);
+        if found.problems.is_empty() { Ok((syntax, pieces)) } else { Err(Problems(found.problems)) }
+    }
+
     /// Reads a script. All that is wrong with it is told, not only the first thing.
     ///
     /// # Errors

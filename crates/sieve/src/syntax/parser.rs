@@ -1,6 +1,6 @@
 //! Tokens to a tree. After an error it goes on behind the next semicolon or block, so that one look finds all errors.
 
-use super::{Argument, Literal, Node, Syntax};
+use super::{Argument, Literal, Node, Piece, Syntax};
 use crate::error::{Found, Position};
 use crate::lexer::{Placed, Token, tokens};
 use crate::limits::{MAX_ARGUMENTS, MAX_BLOCK_DEPTH, MAX_LIST, MAX_SCRIPT_BYTES, MAX_TEST_DEPTH};
@@ -9,18 +9,28 @@ use crate::limits::{MAX_ARGUMENTS, MAX_BLOCK_DEPTH, MAX_LIST, MAX_SCRIPT_BYTES, 
 struct Told;
 
 pub(super) fn read(text: &str, found: &mut Found) -> Syntax {
+    read_pieces(text, found).0
+}
+
+/// The script, and where each of its commands stands.
+pub(super) fn read_pieces(text: &str, found: &mut Found) -> (Syntax, Vec<Piece>) {
     if text.len() > MAX_SCRIPT_BYTES {
         found.add(
             Position { line: 1, column: 1 },
             format!("the script has {} bytes; the limit is {MAX_SCRIPT_BYTES}", text.len()),
         );
-        return Syntax::default();
+        return Default::default();
     }
     let (tokens, comments) = tokens(text, found);
     let last = tokens.last().map_or(Position { line: 1, column: 1 }, |placed| placed.at);
-    let mut parser = Parser { tokens, at: 0, last, found };
+    let mut parser = Parser { tokens, at: 0, last, found, outer: Vec::new() };
     let commands = parser.commands(0);
-    Syntax { commands, comments }
+    let Parser { tokens, outer, .. } = parser;
+    let pieces = outer.into_iter().map(|range| Piece {
+        bytes: tokens[range.start].bytes.start..tokens[range.end - 1].bytes.end,
+        has_comments: tokens[range.start + 1..range.end].iter().any(|placed| !placed.comments.is_empty()),
+    });
+    (Syntax { commands, comments }, pieces.collect())
 }
 
 struct Parser<'a> {
@@ -28,6 +38,8 @@ struct Parser<'a> {
     at: usize,
     last: Position,
     found: &'a mut Found,
+    /// The tokens of each command that is in no block.
+    outer: Vec<std::ops::Range<usize>>,
 }
 
 impl Parser<'_> {
@@ -69,7 +81,12 @@ impl Parser<'_> {
             }
             let begin = self.at;
             match self.command(depth) {
-                Ok(command) => out.push(command),
+                Ok(command) => {
+                    if depth == 0 {
+                        self.outer.push(begin..self.at);
+                    }
+                    out.push(command);
+                }
                 Err(Told) => self.recover(begin),
             }
         }
