@@ -7,6 +7,7 @@
 mod host;
 mod means;
 mod outcome;
+mod trial;
 
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use mailstore::MailStore;
 use people::People;
 use rules::{Rules, RulesError};
 use sieve::{Envelope, Message};
+
+pub use trial::{Stored, Trial};
 
 use host::Surroundings;
 use means::Means;

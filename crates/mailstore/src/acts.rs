@@ -40,6 +40,8 @@ pub enum ActChange {
     Move(MailboxId),
     /// Their flags change. Taking it back touches those flags only that it changed.
     Flags(FlagChange),
+    /// They go to that mailbox, where their flags change.
+    MoveWith(MailboxId, FlagChange),
     /// They are gone for good.
     Expunge,
 }
@@ -220,6 +222,28 @@ impl MailStore {
                 }
                 ActChange::Flags(change) => {
                     record.way_back.extend(self.reflag(tx, account, step, change, &mut record.changed)?);
+                    continue;
+                }
+                ActChange::MoveWith(to, change) => {
+                    let uids = if *to == step.mailbox {
+                        step.uids.clone()
+                    } else {
+                        let moved = self.move_in(tx, account, step.mailbox, &step.uids, *to)?;
+                        moved.uids.iter().map(|(_, new)| *new).collect()
+                    };
+                    let back: Vec<u32> = uids.iter().map(|uid| uid.0).collect();
+                    let mut changed = 0;
+                    // Taken back, the flags come first: they are those of the messages where these are now.
+                    if *to != step.mailbox && !back.is_empty() {
+                        record.changed += back.len() as u32;
+                        let (mailbox, to) = (to.0, step.mailbox.0);
+                        record.way_back.push(WayBack { mailbox, uids: back, to, ..WayBack::default() });
+                    }
+                    let there = ActStep { mailbox: *to, uids, change: ActChange::Flags(change.clone()) };
+                    record.way_back.extend(self.reflag(tx, account, &there, change, &mut changed)?);
+                    if *to == step.mailbox {
+                        record.changed += changed;
+                    }
                     continue;
                 }
                 ActChange::Expunge => {

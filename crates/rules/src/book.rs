@@ -61,7 +61,7 @@ impl Book {
     pub fn read(text: &str) -> Result<Self, Problems> {
         let (syntax, pieces) = Syntax::read_pieces(text)?;
         let mut book = Self::default();
-        let (mut done, mut in_head) = (0, true);
+        let (mut done, mut kept_to, mut in_head) = (0, 0, true);
         let places: Vec<_> = pieces.iter().map(|piece| piece.bytes.clone()).collect();
         for (at, (node, piece)) in syntax.commands.iter().zip(&pieces).enumerate() {
             let lead = text[done..piece.bytes.start].trim_matches(['\r', '\n', ' ', '\t', '\u{feff}']);
@@ -79,15 +79,18 @@ impl Book {
                 }
                 continue;
             }
-            let source = if lead.is_empty() { own.to_owned() } else { format!("{lead}\r\n{own}") };
+            let whole = text[before..done].trim_start_matches(['\r', '\n', ' ', '\t', '\u{feff}']);
+            let source = whole.trim_end().to_owned();
             let goes_on = ["elsif", "else"].iter().any(|word| node.name.eq_ignore_ascii_case(word));
             let alone = !places.get(at + 1).is_some_and(|_| {
                 let next = &syntax.commands[at + 1].name;
                 ["elsif", "else"].iter().any(|word| next.eq_ignore_ascii_case(word))
             });
             let may_show = alone && !goes_on && !piece.has_comments;
-            let shown = if may_show { book.shown(node, lead) } else { Shown::ByHand(name_of(lead).unwrap_or_default()) };
-            book.push(Part { source, shown }, goes_on, &text[before..done]);
+            let shown =
+                if may_show { book.shown(node, lead) } else { Shown::ByHand(name_of(lead).unwrap_or_default()) };
+            book.push(Part { source, shown }, goes_on, &text[kept_to..done]);
+            kept_to = text[..done].trim_end().len();
         }
         text[done..].trim().clone_into(&mut book.tail);
         Ok(book)

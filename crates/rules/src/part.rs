@@ -7,9 +7,7 @@ use realm::feed::{Kind, Touched, Write};
 use realm::{Coming, Found, InCommit, Keys, Loss, Merged, Merging, RealmPart, Rewind, Rewindable, SalvageFrom, Work};
 use store::{Op, Order, Past, Read, RealmId, Snapshot, Store, StoreError, Tx};
 
-use crate::schema::{
-    KINDS, LAST_EDIT, LastEditRecord, SCRIPT, STATE, ScriptRecord, StateRecord, UntilRecord, name_of,
-};
+use crate::schema::{KINDS, LAST_EDIT, LastEditRecord, SCRIPT, STATE, ScriptRecord, StateRecord, UntilRecord, name_of};
 use crate::scripts::Rules;
 
 /// Sieve scripts, which of them is active, and what they remember.

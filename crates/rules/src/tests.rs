@@ -6,7 +6,9 @@ use super::*;
 
 fn words() -> impl Strategy<Value = String> {
     prop_oneof![
-        "[a-zA-Z*?\\\\\"@.äß# ]{1,12}".prop_map(|text| text.trim().to_owned()).prop_filter("empty", |text| !text.is_empty()),
+        "[a-zA-Z*?\\\\\"@.äß# ]{1,12}"
+            .prop_map(|text| text.trim().to_owned())
+            .prop_filter("empty", |text| !text.is_empty()),
         Just("a*".to_owned()),
         Just("*.example".to_owned()),
         Just("\\*".to_owned()),
@@ -76,7 +78,9 @@ prop_compose! {
 
 fn day() -> impl Strategy<Value = Option<Day>> {
     let zone = prop::sample::select(vec!["+0000", "+0530", "-0800"]);
-    prop::option::of(("20[0-9]{2}-1[0-2]-[0-2][1-9]", zone).prop_map(|(date, zone)| Day { date, zone: zone.to_owned() }))
+    prop::option::of(
+        ("20[0-9]{2}-1[0-2]-[0-2][1-9]", zone).prop_map(|(date, zone)| Day { date, zone: zone.to_owned() }),
+    )
 }
 
 prop_compose! {
@@ -96,7 +100,8 @@ prop_compose! {
 }
 
 /// Parts that no form shows.
-const BY_HAND: [&str; 7] = [
+const BY_HAND: [&str; 8] = [
+    "# of mine\nif size :over 1 { keep; } # here\nelse { stop; }",
     "if header :contains \"x-spam\" \"yes\" {\r\n  # why\r\n  fileinto \"Junk\";\r\n}",
     "if size :over 1M { discard; }\r\nelsif true { keep; } # end",
     "/* several\r\n * lines */\r\nset \"a\" \"b\";",

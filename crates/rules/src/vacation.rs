@@ -3,7 +3,7 @@
 use sieve::{Literal, Node};
 
 use crate::form::{
-    ADDRESS_BOOK, REPLIED, all_of, alike, number, off, settled_text, tag, test, text, with, written_text,
+    ADDRESS_BOOK, REPLIED, alike, all_of, number, off, settled_text, tag, test, text, with, written_text,
 };
 
 /// How often one person gets the reply, in days, unless another choice is made.

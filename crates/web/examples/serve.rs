@@ -31,10 +31,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         (People::new(store.clone()), Rewinds::new(store.clone(), mailstore.clone(), testkit::parts()));
     let spam = filter::spam::Spam::new(store.clone());
     let reports = reports::Reports::new(store.clone());
+    let rules = rules::Rules::new(store.clone());
     let shutdown = CancellationToken::new();
     let service = || domaincheck::Service { hostname: "localhost".to_owned(), ..domaincheck::Service::default() };
     let checks = domaincheck::Checks::new(directory.clone(), std::sync::Arc::new(dnskit::Zone::new()), service);
-    let state = WebState { directory, mailstore, people, spam, reports, rewinds, delivery, checks, options, shutdown };
+    let state =
+        WebState { directory, mailstore, people, spam, rules, reports, rewinds, delivery, checks, options, shutdown };
     tokio::runtime::Runtime::new()?.block_on(run(state, port))?;
     store.close();
     Ok(())

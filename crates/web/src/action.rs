@@ -264,6 +264,9 @@ pub async fn undo(caller: Caller, form: Posted) -> Result<Response> {
             caller.site.people.undo(caller.realm, &key).await?.ok_or(gone)?;
             Ok(Redirect::to(&crate::notice::with(&back, "undone")).into_response())
         }
+        "rules" if caller.site.rules.undo_edit(caller.realm, &key).await? => {
+            Ok(Redirect::to(&crate::notice::with(&back, "undone")).into_response())
+        }
         "rewind" => crate::rewind::undo_by_key(caller, &key, &back).await?.ok_or(gone),
         "sent" => match caller.site.delivery.cancel_submission(caller.account, &key).await {
             Ok(receipt) => {

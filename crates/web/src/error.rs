@@ -259,6 +259,16 @@ impl From<filter::spam::SpamError> for Fault {
     }
 }
 
+impl From<rules::RulesError> for Fault {
+    fn from(error: rules::RulesError) -> Self {
+        match error {
+            rules::RulesError::Store(error) => mailstore::MailError::Store(error).into(),
+            rules::RulesError::NoSuchScript(_) => Self::NotFound("There is no such script."),
+            told => Self::Bad(capital(&told.to_string())),
+        }
+    }
+}
+
 impl From<reports::ReportsError> for Fault {
     fn from(reports::ReportsError::Store(error): reports::ReportsError) -> Self {
         mailstore::MailError::Store(error).into()

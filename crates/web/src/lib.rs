@@ -15,6 +15,7 @@ mod adapts;
 mod admin;
 mod answers;
 mod assets;
+mod away;
 mod caller;
 mod complete;
 mod compose;

@@ -50,6 +50,10 @@ fn said(done: &str) -> Option<&'static str> {
         "groupgone" => "Group deleted. Its members are still in your address book.",
         "signinknown" => "Noted. It’s no longer marked as new.",
         "twostepoff" => "Two-step sign-in is off.",
+        "scriptsaved" => "Script saved.",
+        "scriptgone" => "Script deleted.",
+        "scripton" => "Script activated. It is used for all new messages.",
+        "scriptoff" => "Script deactivated. New messages go to the inbox.",
         "deleted" => "Mailbox deleted. Its messages are in Trash.",
         _ => return None,
     })
@@ -87,6 +91,10 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
                 }
             },
         ),
+        "rules" => caller.site.rules.last_edit(caller.realm, &bytes)?.map(|edit| Notice {
+            undo: edit.undoable.then(|| done.to_owned()),
+            ..if edit.undone { undone() } else { plain(&edit.note) }
+        }),
         "rewind" => {
             let id = RewindId::of(&bytes)?;
             caller.site.mailstore.rewind_record(caller.realm, id)?.map(|record| Notice {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use directory::DirectoryError;
 use mailstore::MailError;
 use people::PeopleError;
+use rules::RulesError;
 
 use crate::time::size;
 use crate::wording::{capital, words_for};
@@ -81,6 +82,10 @@ pub enum Problem {
     SendRefused(String),
     /// A field of a form is empty or not understood: what to write instead.
     Field(String),
+    /// A rule that can't be written.
+    RulesClash(rules::Clash),
+    /// Rules that can't be kept.
+    Rules(rules::RulesError),
     /// The directory refused.
     Directory(DirectoryError),
     /// The mail store refused.
@@ -122,6 +127,8 @@ impl Problem {
             Self::MessageRefused(_) => "message-refused",
             Self::SendRefused(_) => "send-refused",
             Self::Field(_) => "field-invalid",
+            Self::RulesClash(_) => "rules-clash",
+            Self::Rules(error) => of_rules(error),
             Self::Directory(error) => of_directory(error),
             Self::Mail(error) => of_mail(error),
             Self::People(error) => of_people(error),
@@ -179,6 +186,10 @@ impl Problem {
             Self::MessageRefused(why) => why.clone(),
             Self::SendRefused(why) => format!("Not sent: {}.", why.trim_end_matches('.')),
             Self::Field(what) => what.clone(),
+            Self::RulesClash(rules::Clash::Dollar) => {
+                "The characters ${ can’t be used in rules while a rule replies to messages. Remove them from the texts.".to_owned()
+            }
+            Self::Rules(error) => rules_refused(error),
             Self::Directory(DirectoryError::NoSuchDomain(domain)) => format!(
                 "The domain {} is not one of this service. Add it under Administration, Domains.",
                 mailkit::address::readable_domain(domain)
@@ -189,6 +200,22 @@ impl Problem {
             Self::Mail(error) => capital(&error.to_string()),
             Self::People(error) => capital(&error.to_string()),
         }
+    }
+}
+
+/// Why rules can't be kept.
+fn rules_refused(error: &RulesError) -> String {
+    match error {
+        RulesError::Changed(_) => {
+            "The rules were changed in another window or program since you opened this page. Nothing was \
+                                   saved. Check what is there now, then try again."
+                .to_owned()
+        }
+        RulesError::Invalid(problems) => {
+            let all: Vec<String> = problems.0.iter().map(|problem| capital(&problem.to_string())).collect();
+            format!("The script has errors. {}", all.join(" "))
+        }
+        error => capital(&error.to_string()),
     }
 }
 
@@ -239,6 +266,20 @@ const fn of_directory(error: &DirectoryError) -> &'static str {
         DirectoryError::WrongCode => "code-wrong",
         DirectoryError::NoSecretsKey(_) => "secrets-key-missing",
         _ => "refused",
+    }
+}
+
+const fn of_rules(error: &RulesError) -> &'static str {
+    match error {
+        RulesError::Changed(_) => "rules-changed",
+        RulesError::Invalid(_) => "script-invalid",
+        RulesError::NoSuchScript(_) => "script-missing",
+        RulesError::Exists(_) => "script-taken",
+        RulesError::Active(_) => "script-active",
+        RulesError::BadName => "script-name-invalid",
+        RulesError::TooMany => "too-many",
+        RulesError::TooLarge | RulesError::ScriptTooLarge => "too-long",
+        RulesError::Store(_) => "refused",
     }
 }
 
@@ -301,6 +342,11 @@ mod tests {
             Problem::MessageRefused("A reason.".to_owned()),
             Problem::SendRefused("a reason".to_owned()),
             Problem::Field("Type a name.".to_owned()),
+            Problem::RulesClash(rules::Clash::Dollar),
+            Problem::Rules(RulesError::Changed("a".to_owned())),
+            Problem::Rules(RulesError::Invalid(rules::check("stop").unwrap_err())),
+            Problem::Rules(RulesError::BadName),
+            Problem::Rules(RulesError::TooMany),
             Problem::Directory(DirectoryError::LastAdmin),
             Problem::Directory(DirectoryError::NoSecretsKey("a reason".to_owned())),
             Problem::Directory(DirectoryError::NoSuchDomain("x.example".to_owned())),

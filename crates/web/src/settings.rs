@@ -6,8 +6,10 @@ mod common;
 mod forwarding;
 mod general;
 mod help;
+mod rules;
 mod sessions;
 mod spam;
+mod vacation;
 
 use askama::Template;
 use axum::extract::Query;
@@ -44,6 +46,15 @@ pub fn routes() -> Router<Site> {
         .route("/settings/forwarding", get(forwarding::page).post(forwarding::save))
         .route("/settings/forwarding/add", post(forwarding::add))
         .route("/settings/forwarding/remove", post(forwarding::remove))
+        .route("/settings/rules", get(rules::page).post(rules::act))
+        .route("/settings/vacation", get(vacation::page).post(vacation::save))
+        .route("/settings/rules/rule", get(rules::rule_page).post(rules::save_rule))
+        .route("/settings/rules/try", get(rules::try_page).post(rules::apply))
+        .route("/settings/rules/text", get(rules::text_page).post(rules::save_text))
+        .route("/settings/rules/scripts", get(rules::scripts_page).post(rules::manage_script))
+        .route("/settings/rules/scripts/import", post(rules::import))
+        .route("/settings/rules/script", get(rules::editor).post(rules::save_script))
+        .route("/settings/rules/export", get(rules::export))
         .route("/forwarding", get(forwarding::asked).post(forwarding::agreed))
         .route("/settings/security", get(security))
         .route("/settings/password", post(change_password))

@@ -28,6 +28,7 @@ pub fn build(caller: &Caller, view: &'static str, current: Option<MailboxId>) ->
         me_initial,
         me_hue,
         stopped: caller.site.directory.sending(caller.account)?.and_then(|sending| sending.stopped).map(|now| now.why),
+        vacation: crate::away::answers_now(caller)?.then(crate::view::fresh_key),
         admin: caller.admin,
         space: space(caller)?,
         notice: None,

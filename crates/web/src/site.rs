@@ -14,6 +14,7 @@ use mailstore::MailStore;
 use parking_lot::Mutex as Lock;
 use people::People;
 use reports::Reports;
+use rules::Rules;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,8 @@ pub struct WebState {
     pub people: People,
     /// Settings and training of the spam filter.
     pub spam: Spam,
+    /// The rules of accounts.
+    pub rules: Rules,
     /// What others report about the domains.
     pub reports: Reports,
     /// Takes accounts back to a moment.

@@ -32,6 +32,8 @@ pub struct Shell {
     pub me_hue: &'static str,
     /// Why its sending is stopped, if it is.
     pub stopped: Option<String>,
+    /// Whether its mail is answered by a vacation reply now, with the key of the button that ends that.
+    pub vacation: Option<String>,
     /// Whether it may administer.
     pub admin: bool,
     /// How much of the quota is used.

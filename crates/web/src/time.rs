@@ -28,6 +28,13 @@ impl Calendar {
         Self { now: now.to_zoned_datetime(zone) }
     }
 
+    /// How far the clock is from UTC when that day begins.
+    pub fn offset_on(&self, date: Date) -> jiff::tz::Offset {
+        let zone = self.now.time_zone();
+        let begins = zone.to_timestamp(date.to_datetime(Time::midnight()));
+        begins.map_or(jiff::tz::Offset::UTC, |at| zone.to_offset(at))
+    }
+
     /// The day that it is in the zone.
     pub fn today(&self) -> Date {
         self.now.date()

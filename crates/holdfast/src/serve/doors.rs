@@ -235,6 +235,7 @@ impl Site {
             mailstore: services.mailstore.clone(),
             people: services.people.clone(),
             spam: services.spam.clone(),
+            rules: services.rules.clone(),
             reports: services.reports.clone(),
             rewinds: services.rewinds(),
             delivery: services.delivery.clone(),

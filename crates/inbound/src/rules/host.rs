@@ -90,12 +90,7 @@ impl Host for Surroundings<'_> {
     }
 
     fn list_contains(&mut self, list: &str, value: &str) -> Option<bool> {
-        if !ADDRESS_BOOK.iter().any(|name| name.eq_ignore_ascii_case(list)) {
-            return None;
-        }
-        let Ok(address) = mailkit::EmailAddress::parse(value) else { return Some(false) };
-        let found = self.means.people.by_address(self.account.realm(), &address.canonical());
-        Some(found.is_ok_and(|contacts| !contacts.is_empty()))
+        in_list(self.means, self.account, list, value)
     }
 
     fn script(&mut self, location: Location, name: &str) -> Option<String> {
@@ -119,18 +114,32 @@ impl Host for Surroundings<'_> {
         Some(value)
     }
 
-    /// Half is where spam begins.
     fn spam(&mut self) -> Option<f64> {
-        let field = headers::value(self.before.headers().as_bytes(), FIELD)?;
-        let field = String::from_utf8_lossy(&field).into_owned();
-        let number = |name: &str| {
-            let item = field.split(';').find_map(|item| item.trim().strip_prefix(name));
-            item.and_then(|text| text.trim().parse::<f64>().ok())
-        };
         let is_junk = self.before.mailbox == Some(FileInto::Role(Role::Junk));
-        match (number("score="), number("limit=")) {
-            (Some(score), Some(limit)) if limit > 0.0 => Some((score / limit / 2.0).clamp(0.0, 1.0)),
-            _ => Some(if is_junk { 1.0 } else { 0.0 }),
-        }
+        spam_share(self.before.headers().as_bytes(), is_junk)
+    }
+}
+
+/// Whether an address is in a list of the account.
+pub(super) fn in_list(means: &Means, account: AccountId, list: &str, value: &str) -> Option<bool> {
+    if !ADDRESS_BOOK.iter().any(|name| name.eq_ignore_ascii_case(list)) {
+        return None;
+    }
+    let Ok(address) = mailkit::EmailAddress::parse(value) else { return Some(false) };
+    let found = means.people.by_address(account.realm(), &address.canonical());
+    Some(found.is_ok_and(|contacts| !contacts.is_empty()))
+}
+
+/// How sure the filter was that a message is spam, by the field that it wrote: half is where spam begins.
+pub(super) fn spam_share(header: &[u8], is_junk: bool) -> Option<f64> {
+    let field = headers::value(header, FIELD)?;
+    let field = String::from_utf8_lossy(&field).into_owned();
+    let number = |name: &str| {
+        let item = field.split(';').find_map(|item| item.trim().strip_prefix(name));
+        item.and_then(|text| text.trim().parse::<f64>().ok())
+    };
+    match (number("score="), number("limit=")) {
+        (Some(score), Some(limit)) if limit > 0.0 => Some((score / limit / 2.0).clamp(0.0, 1.0)),
+        _ => Some(if is_junk { 1.0 } else { 0.0 }),
     }
 }

@@ -2,6 +2,8 @@
 
 use sieve::{Argument, Literal, Node};
 
+use super::commands::{test, text};
+
 /// Whether they do the same, however they are written. If in doubt they don't.
 pub(crate) fn alike(a: &Node, b: &Node) -> bool {
     let blocks = match (&a.block, &b.block) {
@@ -25,7 +27,7 @@ fn one_by_one(block: &[Node]) -> Vec<Node> {
     for node in block {
         match node.arguments.as_slice() {
             [Argument { value: Literal::List(flags), .. }] if node.name.eq_ignore_ascii_case("addflag") => {
-                out.extend(flags.iter().map(|flag| super::test("addflag", [super::text(flag)])));
+                out.extend(flags.iter().map(|flag| test("addflag", [text(flag)])));
             }
             _ => out.push(node.clone()),
         }

@@ -2,7 +2,9 @@
 
 use sieve::{Literal, Node};
 
-use super::{Action, Condition, Folder, How, Join, Of, Rule, alike, command, settled_text};
+use super::alike::alike;
+use super::types::{Action, Condition, Folder, How, Join, Of, Rule, matching, settled_text};
+use super::write::command;
 
 /// The rule that a command is; `None` if a form can't show it exactly.
 pub(crate) fn rule(node: &Node, name: &str) -> Option<Rule> {
@@ -89,7 +91,7 @@ fn compared(node: &Node, name: &str, has: &dyn Fn(&str) -> bool) -> Option<Condi
     let values = strings(&node.arguments.last()?.value)?;
     let (how, values) = match (has("contains"), has("matches")) {
         (true, _) => (How::Contains, values),
-        (_, true) => pattern(&values),
+        (_, true) => matching(values),
         _ => (How::Is, values),
     };
     let of = if name == "body" {
@@ -113,39 +115,10 @@ fn compared(node: &Node, name: &str, has: &dyn Fn(&str) -> bool) -> Option<Condi
     Some(Condition::Text { of, how, not: false, values })
 }
 
-/// What patterns of `:matches` say: all of them begin so, or end so, or something else.
-pub(super) fn pattern(patterns: &[String]) -> (How, Vec<String>) {
-    let ways: [(How, fn(&str) -> Option<&str>); 2] =
-        [(How::Begins, |text| text.strip_suffix('*')), (How::Ends, |text| text.strip_prefix('*'))];
-    for (how, bare) in ways {
-        let values: Option<Vec<String>> = patterns.iter().map(|text| bare(text).and_then(literal)).collect();
-        if let Some(values) = values
-            && !values.is_empty()
-        {
-            return (how, values);
-        }
-    }
-    (How::Matches, patterns.to_vec())
-}
-
-/// A pattern in which no character stands for others, as the text that it is; never empty.
-fn literal(pattern: &str) -> Option<String> {
-    let mut out = String::with_capacity(pattern.len());
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '*' | '?' => return None,
-            // Written with a backslash only where that is needed: otherwise it would not be written the same again.
-            '\\' => out.push(chars.next().filter(|c| matches!(c, '*' | '?' | '\\'))?),
-            c => out.push(c),
-        }
-    }
-    (!out.is_empty()).then_some(out)
-}
-
 fn action(node: &Node) -> Option<Vec<Action>> {
     let arguments: Vec<&Literal> = node.arguments.iter().map(|argument| &argument.value).collect();
-    let has = |tag: &str| arguments.iter().any(|arg| matches!(arg, Literal::Tag(name) if name.eq_ignore_ascii_case(tag)));
+    let has =
+        |tag: &str| arguments.iter().any(|arg| matches!(arg, Literal::Tag(name) if name.eq_ignore_ascii_case(tag)));
     let last = || strings(arguments.last()?).filter(|texts| texts.len() == 1).map(|mut texts| texts.remove(0));
     Some(vec![match node.name.to_ascii_lowercase().as_str() {
         "addflag" => return strings(arguments.first()?).map(|flags| flags.into_iter().map(flag).collect()),

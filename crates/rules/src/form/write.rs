@@ -3,7 +3,7 @@
 use sieve::Node;
 
 use super::commands::{list, number, one_or_many, tag, test, text, with};
-use super::{ADDRESS_BOOK, Action, Condition, Folder, How, Join, Of, REPLIED, REPLY_DAYS, Rule, written_text};
+use super::types::{ADDRESS_BOOK, Action, Condition, Folder, How, Join, Of, REPLIED, REPLY_DAYS, Rule, written_text};
 
 /// The command of a rule.
 pub(crate) fn command(rule: &Rule) -> Node {

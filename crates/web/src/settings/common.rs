@@ -19,6 +19,8 @@ pub type Tabs = &'static [(&'static str, &'static str)];
 pub const TABS: Tabs = &[
     ("/settings", "General"),
     ("/settings/addresses", "Addresses"),
+    ("/settings/rules", "Rules"),
+    ("/settings/vacation", "Vacation"),
     ("/settings/spam", "Spam"),
     ("/settings/forwarding", "Forwarding"),
     ("/settings/security", "Security"),

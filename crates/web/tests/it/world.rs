@@ -77,6 +77,7 @@ impl World {
             mailstore: mail.clone(),
             people: People::new(store.clone()),
             spam: filter::spam::Spam::new(store.clone()),
+            rules: rules::Rules::new(store.clone()),
             reports: reports::Reports::new(store.clone()),
             rewinds: Rewinds::new(store.clone(), mail.clone(), testkit::parts()),
             delivery: delivery.clone(),
