@@ -13,10 +13,7 @@ fuzz_target!(|raw: &[u8]| {
     let stored = parsed.to_bytes();
     assert!(stored.len() < 1024 * 1024);
     assert_eq!(Parsed::from_bytes(&stored).expect("its own record"), parsed);
-    let options = ReadOptions {
-        remote_images: false,
-        inline_url: &|part| format!("/part/{part}"),
-    };
+    let options = ReadOptions { remote_images: false, inline_url: &|part| format!("/part/{part}") };
     let shown = display::show(raw, &parsed, &options);
     for attachment in &shown.attachments {
         assert!(display::part_content(raw, &parsed, &attachment.part).is_some());

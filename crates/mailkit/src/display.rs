@@ -279,7 +279,7 @@ fn search_within(raw: &[u8], parsed: &Parsed, depth: usize, out: &mut String) {
 }
 
 /// Calls for every part that is no multipart, messages inside included, with its number.
-fn each_leaf(parsed: &Parsed, visit: &mut dyn FnMut(&str, &Part)) {
+pub(crate) fn each_leaf(parsed: &Parsed, visit: &mut dyn FnMut(&str, &Part)) {
     fn walk(part: &Part, path: &str, is_root: bool, visit: &mut dyn FnMut(&str, &Part)) {
         let numbered = |number: usize| match path {
             "" => number.to_string(),

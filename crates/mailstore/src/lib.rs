@@ -81,7 +81,7 @@ pub use quota::{Quota, QuotaLimit};
 pub use role::Role;
 pub use rows::{Email, EncodedRow, MessageEntry, MessageRow};
 pub use search::{Folding, MessageTexts, Narrowing, SearchHit, SearchOptions, SearchQuery, SearchScope, UidsFound};
-pub use sort::{SortField, SortKey};
+pub use sort::{Scores, SortField, SortKey};
 pub use threading::{ThreadAlgorithm, ThreadForest, ThreadNode};
 pub use uidset::UidSet;
 pub use view::{Changes, MailboxView, ViewDiff};

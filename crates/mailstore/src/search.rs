@@ -7,24 +7,27 @@
 
 mod compiled;
 mod content;
+mod folding;
 mod narrow;
+mod newest;
 mod query;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mailkit::Headline;
+use mailkit::{Headline, Parsed};
 use parking_lot::Mutex;
 use store::{Order, Read, RealmId, Snapshot};
 
 use crate::mailbox::counters_of;
 use crate::schema::{self, EmailRecord, EntryRecord, key};
 use crate::{
-    EmailId, MailError, MailStore, MailboxId, MailboxView, MessageEntry, ModSeq, Result, Role, ThreadId, Uid, rows,
+    BodyReader, EmailId, MailError, MailStore, MailboxId, MailboxView, MessageEntry, ModSeq, Result, Role, ThreadId,
+    Uid, rows,
 };
-use compiled::{Compiled, Known};
+use compiled::{Asks, Compiled, Known};
 use content::Content;
 
-pub use content::Folding;
+pub use folding::Folding;
 pub use narrow::{MessageTexts, Narrowing};
 pub use query::SearchQuery;
 
@@ -103,24 +106,31 @@ impl MailStore {
                 all.into_iter().filter(|mailbox| !hidden(mailbox.role)).map(|mailbox| mailbox.id).collect()
             }
         };
-        let candidates = self.narrowed(&snapshot, account, query);
+        let candidates = self.narrowed(&snapshot, account, query, options.folding);
         let query = Compiled::new(query, options.folding, self.store().clock().now_ms());
-        let (cancel, folding, damaged) = (options.cancel, options.folding, Mutex::default());
-        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding, damaged };
+        let (cancel, damaged) = (options.cancel, Mutex::default());
+        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, damaged };
         // Entries alone decide as much as they can, so that little is left to be sorted and read.
         for mailbox in &mailboxes {
             counters_of(&snapshot, account, *mailbox)?;
         }
-        let mut undecided = scan.undecided(&mailboxes, candidates.as_deref())?;
-        undecided.sort_by_key(|(entry, _)| std::cmp::Reverse((entry.internal_date_ms, entry.email_id, entry.uid)));
-        undecided.truncate(options.max_visited.unwrap_or(usize::MAX));
+        let limit = options.limit.unwrap_or(usize::MAX);
         let mut hits = Vec::new();
-        scan.decide(&undecided, |entry| {
-            if options.limit.is_none_or(|limit| hits.len() < limit) {
-                hits.push(SearchHit::from(entry));
+        let mut looked_until = None;
+        if scan.is_soon_enough(&mailboxes, candidates.as_deref(), &options)? {
+            looked_until = scan.newest(&mailboxes, candidates.as_deref(), limit, &mut hits)?;
+            if hits.len() >= limit {
+                return Ok(hits);
             }
-            options.limit.is_none_or(|limit| hits.len() < limit)
-        })?;
+        }
+        let mut undecided = scan.undecided(&mailboxes, candidates.as_deref())?;
+        match looked_until {
+            Some(until) => undecided.retain(|(entry, _)| entry.internal_date_ms < until),
+            None => hits.clear(),
+        }
+        newest_first(&mut undecided);
+        undecided.truncate(options.max_visited.unwrap_or(usize::MAX));
+        scan.decide(&undecided, limit - hits.len(), |entry| hits.push(SearchHit::from(entry)))?;
         Ok(hits)
     }
 
@@ -145,8 +155,8 @@ impl MailStore {
             return Ok(UidsFound { hits: hits.collect(), damaged: Vec::new() });
         }
         let damaged = Mutex::default();
-        let candidates = self.narrowed(&snapshot, account, asked);
-        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding, damaged };
+        let candidates = self.narrowed(&snapshot, account, asked, folding);
+        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, damaged };
         let undecided = scan.undecided(&[mailbox], candidates.as_deref())?;
         scan.found_of(&undecided)
     }
@@ -172,7 +182,7 @@ impl MailStore {
         }
         let snapshot = self.store().snapshot();
         let damaged = Mutex::default();
-        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding, damaged };
+        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, damaged };
         let known: Vec<Uid> = known().map(|(uid, _)| uid).collect();
         let mut undecided = Vec::new();
         for (uid, record) in rows::entry_records(&snapshot, account, view.mailbox(), &known)? {
@@ -180,7 +190,7 @@ impl MailStore {
             let mut entry = rows::entry(view.mailbox(), uid, &record);
             entry.flags = view.flags(index).clone();
             entry.modseq = view.modseq(index);
-            match query.verdict(&Known { entry: &entry, headline: None, content: None }) {
+            match query.verdict(&Known { entry: &entry, headline: None, content: None, documents: None }) {
                 Some(false) => {}
                 verdict => undecided.push((entry, verdict == Some(true))),
             }
@@ -196,7 +206,6 @@ struct Scan<'a> {
     account: RealmId,
     query: &'a Compiled,
     cancel: Option<&'a AtomicBool>,
-    folding: Folding,
     /// Messages that could not be looked into.
     damaged: Mutex<Vec<Uid>>,
 }
@@ -207,6 +216,64 @@ impl Scan<'_> {
             Some(cancel) if cancel.load(Ordering::Relaxed) => Err(MailError::Cancelled),
             _ => Ok(()),
         }
+    }
+
+    /// Whether enough is probably found among the newest messages.
+    fn is_soon_enough(
+        &self,
+        mailboxes: &[MailboxId],
+        candidates: Option<&[EmailId]>,
+        options: &SearchOptions<'_>,
+    ) -> Result<bool> {
+        let Some(limit) = options.limit.filter(|limit| *limit < LOOK_FIRST) else { return Ok(false) };
+        if options.max_visited.is_some_and(|max| max < LOOK_FIRST * 2) {
+            return Ok(false);
+        }
+        let mut all = 0;
+        for mailbox in mailboxes {
+            all += u64::from(counters_of(self.snapshot, self.account, *mailbox)?.total);
+        }
+        let expected = candidates.is_none_or(|ids| limit as u64 * all / (ids.len() as u64).max(1) <= LOOK_FIRST as u64);
+        Ok(all > (LOOK_FIRST * 2) as u64 && expected)
+    }
+
+    /// Adds hits among the newest messages, newest first, until there are `limit`. Gives the date from which on all
+    /// messages have been looked at; `None` if what was found is to be forgotten.
+    fn newest(
+        &self,
+        mailboxes: &[MailboxId],
+        candidates: Option<&[EmailId]>,
+        limit: usize,
+        hits: &mut Vec<SearchHit>,
+    ) -> Result<Option<i64>> {
+        let mut newest = newest::Newest::new(self.snapshot, self.account, mailboxes)?;
+        let (mut looked, mut until, mut at_once) = (0, None, FIRST * 2);
+        while looked < LOOK_FIRST {
+            let Some(taken) = newest.take(at_once)? else { return Ok(until) };
+            let Some(last) = taken.last() else { return Ok(Some(i64::MIN)) };
+            (looked, until) = (looked + taken.len(), Some(last.0));
+            at_once = (at_once * 2).min((limit - hits.len()).max(FIRST * 2));
+            let mut undecided = Vec::new();
+            for mailbox in mailboxes {
+                let uids: Vec<Uid> = taken.iter().filter(|one| one.1 == *mailbox).map(|one| one.2).collect();
+                for (uid, record) in rows::entry_records(self.snapshot, self.account, *mailbox, &uids)? {
+                    let entry = rows::entry(*mailbox, uid, &record);
+                    if candidates.is_some_and(|ids| ids.binary_search(&entry.email_id).is_err()) {
+                        continue;
+                    }
+                    match self.query.verdict(&Known { entry: &entry, headline: None, content: None, documents: None }) {
+                        Some(false) => {}
+                        verdict => undecided.push((entry, verdict == Some(true))),
+                    }
+                }
+            }
+            newest_first(&mut undecided);
+            self.decide(&undecided, limit - hits.len(), |entry| hits.push(SearchHit::from(entry)))?;
+            if hits.len() >= limit {
+                break;
+            }
+        }
+        Ok(until)
     }
 
     /// The messages of mailboxes that entries alone don't rule out, and whether they match for sure; of `candidates`
@@ -222,7 +289,8 @@ impl Scan<'_> {
             && let Some(entries) = narrow::entries_of(self.snapshot, self.account, ids, mailboxes)?
         {
             for entry in entries {
-                let verdict = self.query.verdict(&Known { entry: &entry, headline: None, content: None });
+                let verdict =
+                    self.query.verdict(&Known { entry: &entry, headline: None, content: None, documents: None });
                 look(entry, verdict);
             }
             return Ok(undecided);
@@ -249,7 +317,7 @@ impl Scan<'_> {
             let (at, value) = row?;
             let record: EntryRecord = schema::decode(&at, value)?;
             let entry = rows::entry(mailbox, key::entry_uid(&at)?, &record);
-            let verdict = self.query.verdict(&Known { entry: &entry, headline: None, content: None });
+            let verdict = self.query.verdict(&Known { entry: &entry, headline: None, content: None, documents: None });
             visit(entry, verdict);
         }
         Ok(())
@@ -258,26 +326,28 @@ impl Scan<'_> {
     /// Those of the messages (of one mailbox) that match.
     fn found_of(self, messages: &[(MessageEntry, bool)]) -> Result<UidsFound> {
         let mut hits = Vec::new();
-        self.decide(messages, |entry| {
-            hits.push((entry.uid, entry.modseq));
-            true
-        })?;
+        self.decide(messages, usize::MAX, |entry| hits.push((entry.uid, entry.modseq)))?;
         let mut damaged = self.damaged.into_inner();
         damaged.sort_unstable();
         Ok(UidsFound { hits, damaged })
     }
 
     /// Decide about messages, in their order, by what was parsed of them and, if that is not enough, by their bytes.
-    /// `found` gets those that match (the flag says that one does, for sure) and tells whether to go on.
-    fn decide(&self, messages: &[(MessageEntry, bool)], mut found: impl FnMut(&MessageEntry) -> bool) -> Result<()> {
-        let (mut left, mut at_once) = (messages, FIRST);
-        while !left.is_empty() {
-            let (now, later) = left.split_at(at_once.min(left.len()));
+    /// `found` gets the first `limit` that match (the flag says that one does, for sure).
+    fn decide(
+        &self,
+        messages: &[(MessageEntry, bool)],
+        limit: usize,
+        mut found: impl FnMut(&MessageEntry),
+    ) -> Result<()> {
+        let (mut left, mut at_once, mut wanted) = (messages, FIRST, limit);
+        while !left.is_empty() && wanted > 0 {
+            // Most candidates match: no more of them than are wanted.
+            let (now, later) = left.split_at(at_once.min(wanted.max(FIRST)).min(left.len()));
             let verdicts = self.verdicts(now)?;
-            for ((entry, _), _) in now.iter().zip(verdicts).filter(|(_, yes)| *yes) {
-                if !found(entry) {
-                    return Ok(());
-                }
+            for ((entry, _), _) in now.iter().zip(verdicts).filter(|(_, yes)| *yes).take(wanted) {
+                found(entry);
+                wanted -= 1;
             }
             left = later;
             at_once = (at_once * 2).min(MOST);
@@ -338,16 +408,31 @@ impl Scan<'_> {
 
     fn verdict(&self, entry: &MessageEntry, record: &EmailRecord) -> Result<bool> {
         let headline = headline(entry.email_id, record, self.query.needs_subject_alone())?;
-        let known = Known { entry, headline: Some(&headline), content: None };
+        let known = Known { entry, headline: Some(&headline), content: None, documents: None };
         if let Some(verdict) = self.query.verdict(&known) {
             return Ok(verdict);
         }
         self.check_cancelled()?;
         let parsed = rows::parsed(entry.email_id, record)?;
         let mut body = self.mail.body_of(&rows::body_ref(entry.email_id, record)?)?;
-        let content = Content::read(&mut body, &parsed, self.query, self.folding)?;
-        let known = Known { entry, headline: Some(&headline), content: Some(&content) };
-        Ok(self.query.verdict(&known).unwrap_or(false))
+        let content = Content::read(&mut body, &parsed, self.query, &headline.subject)?;
+        let known = Known { entry, headline: Some(&headline), content: Some(&content), documents: None };
+        if let Some(verdict) = self.query.verdict(&known) {
+            return Ok(verdict);
+        }
+        let documents =
+            if self.query.asks(Asks::Documents) { self.documents(&mut body, &parsed)? } else { String::new() };
+        Ok(self.query.verdict(&Known { documents: Some(&documents), ..known }).unwrap_or(false))
+    }
+
+    /// What attached documents say, folded.
+    fn documents(&self, body: &mut BodyReader, parsed: &Parsed) -> Result<String> {
+        if !mailkit::documents::are_in(parsed) {
+            return Ok(String::new());
+        }
+        self.check_cancelled()?;
+        let raw = content::searched_bytes(body, parsed)?;
+        Ok(mailkit::fold::loose(&mailkit::documents::texts(&raw, parsed).text))
     }
 }
 
@@ -360,6 +445,13 @@ fn headline(email: EmailId, record: &EmailRecord, subject_alone: bool) -> Result
     })
 }
 
+/// Newest internal date first.
+fn newest_first(messages: &mut [(MessageEntry, bool)]) {
+    messages.sort_by_key(|(entry, _)| std::cmp::Reverse((entry.internal_date_ms, entry.email_id, entry.uid)));
+}
+
+/// So many of the newest messages are looked at before mailboxes are read from one end to the other.
+const LOOK_FIRST: usize = if cfg!(test) { 20 } else { 2_000 };
 /// Messages looked into before the first look at whether enough was found; then twice as many each time,
 const FIRST: usize = 32;
 /// up to so many.

@@ -30,7 +30,12 @@ pub enum SortField {
     DisplayFrom,
     /// Name of the first primary recipient, or the address if there is no name.
     DisplayTo,
+    /// How well it matches, the best first (RFC 6203 section 6): [`MailStore::sort_scored`].
+    Relevancy,
 }
+
+/// How well messages match, from 1 to 100.
+pub type Scores = HashMap<Uid, u8>;
 
 /// One criterion; those that follow decide where it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +74,21 @@ impl MailStore {
         keys: &[SortKey],
         cancel: &AtomicBool,
     ) -> Result<(Vec<Uid>, Vec<Uid>)> {
-        let (mut sorted, damaged) = self.valued(account, mailbox, uids, keys, cancel)?;
+        self.sort_scored((account, mailbox), uids, (keys, &Scores::new()), cancel)
+    }
+
+    /// [`Self::sort_uids`] where keys may ask for how well messages match.
+    ///
+    /// # Errors
+    /// Those of [`Self::sort_uids`].
+    pub fn sort_scored(
+        &self,
+        (account, mailbox): (RealmId, MailboxId),
+        uids: &[Uid],
+        (keys, scores): (&[SortKey], &Scores),
+        cancel: &AtomicBool,
+    ) -> Result<(Vec<Uid>, Vec<Uid>)> {
+        let (mut sorted, damaged) = self.valued(account, mailbox, uids, (keys, scores), cancel)?;
         sorted.sort_by(|(_, one), (_, other)| compare(one, other, keys));
         Ok((sorted.into_iter().map(|(uid, _)| uid).collect(), damaged))
     }
@@ -88,7 +107,7 @@ impl MailStore {
         keys: &[SortKey],
         cancel: &AtomicBool,
     ) -> Result<Vec<(usize, Uid)>> {
-        let (mut new, _) = self.valued(account, mailbox, new, keys, cancel)?;
+        let (mut new, _) = self.valued(account, mailbox, new, (keys, &Scores::new()), cancel)?;
         new.sort_by(|(_, one), (_, other)| compare(one, other, keys));
         let mut there = Values::new(self, (account, mailbox), sorted, keys);
         // Where a search would read nearly all of them, they are read together.
@@ -115,7 +134,7 @@ impl MailStore {
         account: RealmId,
         mailbox: MailboxId,
         uids: &[Uid],
-        keys: &[SortKey],
+        (keys, scores): (&[SortKey], &Scores),
         cancel: &AtomicBool,
     ) -> Result<(Vec<Valued>, Vec<Uid>)> {
         let mut all_damaged = Vec::new();
@@ -127,7 +146,7 @@ impl MailStore {
             let (rows, damaged) = self.readable_rows(account, mailbox, uids)?;
             all_damaged.extend(damaged);
             for row in rows {
-                match values(&row, keys) {
+                match values(&row, keys, scores) {
                     Err(error) if error.is_damage() => all_damaged.push(row.entry.uid),
                     values => valued.push((row.entry.uid, values?)),
                 }
@@ -155,7 +174,7 @@ impl<'a> Values<'a> {
     fn read_all(&mut self, cancel: &AtomicBool) -> Result<()> {
         let mut uids = self.sorted.to_vec();
         uids.sort_unstable();
-        let (valued, _) = self.mail.valued(self.of.0, self.of.1, &uids, self.keys, cancel)?;
+        let (valued, _) = self.mail.valued(self.of.0, self.of.1, &uids, (self.keys, &Scores::new()), cancel)?;
         let mut valued: HashMap<Uid, Vec<Value>> = valued.into_iter().collect();
         self.read = self.sorted.iter().enumerate().map(|(index, uid)| (index, valued.remove(uid))).collect();
         Ok(())
@@ -164,7 +183,8 @@ impl<'a> Values<'a> {
     fn at(&mut self, index: usize) -> Result<Option<&[Value]>> {
         if !self.read.contains_key(&index) {
             let uids = [self.sorted[index]];
-            let (mut valued, _) = self.mail.valued(self.of.0, self.of.1, &uids, self.keys, &AtomicBool::new(false))?;
+            let by = (self.keys, &Scores::new());
+            let (mut valued, _) = self.mail.valued(self.of.0, self.of.1, &uids, by, &AtomicBool::new(false))?;
             self.read.insert(index, valued.pop().map(|(_, values)| values));
         }
         Ok(self.read[&index].as_deref())
@@ -193,7 +213,7 @@ impl<'a> Values<'a> {
     }
 }
 
-fn values(row: &EncodedRow, keys: &[SortKey]) -> Result<Vec<Value>> {
+fn values(row: &EncodedRow, keys: &[SortKey], scores: &Scores) -> Result<Vec<Value>> {
     let parsed = row.ordering()?;
     let value = |key: &SortKey| match key.field {
         SortField::Arrival => Value::Number(row.entry.internal_date_ms),
@@ -205,6 +225,7 @@ fn values(row: &EncodedRow, keys: &[SortKey]) -> Result<Vec<Value>> {
         SortField::Cc => Value::Text(collated(&parsed.cc().mailbox)),
         SortField::DisplayFrom => Value::Text(collated(&parsed.from().shown)),
         SortField::DisplayTo => Value::Text(collated(&parsed.to().shown)),
+        SortField::Relevancy => Value::Number(-i64::from(scores.get(&row.entry.uid).copied().unwrap_or_default())),
     };
     Ok(keys.iter().map(value).collect())
 }

@@ -3,6 +3,7 @@
 mod block;
 mod follow;
 mod gather;
+mod grams;
 mod keys;
 mod lookup;
 mod merge;
@@ -10,10 +11,11 @@ mod need;
 mod postings;
 mod state;
 mod varint;
+mod write;
 
 use std::collections::{BTreeSet, HashSet};
 
-use mailstore::{EMAIL, EmailId, MailStore, Narrowing, SearchQuery};
+use mailstore::{EMAIL, EmailId, Folding, MailStore, Narrowing, SearchQuery};
 use parking_lot::Mutex;
 use prost::Message as _;
 use realm::feed::{self, Change, Id, Since};
@@ -54,6 +56,8 @@ pub struct Measure {
     pub bytes: u64,
     /// Parts that a search looks through.
     pub segments: usize,
+    /// Attached documents that could not be read, or not to their end: searches don't find what they say.
+    pub unread_documents: u64,
 }
 
 impl Index {
@@ -76,6 +80,7 @@ impl Index {
             messages: state.messages(),
             bytes: state.segments.iter().map(|segment| segment.bytes).sum(),
             segments: state.segments.len(),
+            unread_documents: state.unread_documents,
         }))
     }
 
@@ -83,9 +88,9 @@ impl Index {
         &self,
         snapshot: &Snapshot,
         account: RealmId,
-        query: &SearchQuery,
+        (query, folding): (&SearchQuery, Folding),
     ) -> Result<Option<Vec<EmailId>>> {
-        let Some(need) = Need::of(query) else { return Ok(None) };
+        let Some(need) = Need::of(query, folding) else { return Ok(None) };
         let Some(state) = read_state(snapshot, account)? else { return Ok(None) };
         let Some(unseen) = self.unseen(snapshot, account, &state)? else { return Ok(None) };
         let lookup = Lookup { snapshot, account, state: &state };
@@ -151,9 +156,15 @@ fn read_state(snapshot: &Snapshot, account: RealmId) -> Result<Option<State>> {
 }
 
 impl Narrowing for Index {
-    fn candidates(&self, snapshot: &Snapshot, account: RealmId, query: &SearchQuery) -> Option<Vec<EmailId>> {
+    fn candidates(
+        &self,
+        snapshot: &Snapshot,
+        account: RealmId,
+        query: &SearchQuery,
+        folding: Folding,
+    ) -> Option<Vec<EmailId>> {
         let began = std::time::Instant::now();
-        match self.try_candidates(snapshot, account, query) {
+        match self.try_candidates(snapshot, account, (query, folding)) {
             Ok(candidates) => {
                 if candidates.is_some() {
                     metrics::histogram!("holdfast_search_lookup_seconds").record(began.elapsed().as_secs_f64());

@@ -7,6 +7,9 @@
 //!
 //! Scripts that write no spaces (Chinese, Japanese, Thai and others) have as terms each two characters side by side.
 
+use mailkit::fold::loose;
+use mailkit::stem::Language;
+
 /// Longest term, in characters. A longer run has as terms all stretches of that length that begin at every
 /// [`STEP`]th character, and its end.
 pub const MAX_TERM_CHARS: usize = 40;
@@ -33,7 +36,7 @@ fn class(c: char) -> Option<Class> {
 }
 
 /// Thai, Lao, Myanmar, Khmer, kana, Han.
-fn is_dense(c: char) -> bool {
+pub fn is_dense(c: char) -> bool {
     matches!(c,
         '\u{e01}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3005}'..='\u{3007}'
         | '\u{3040}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
@@ -90,6 +93,25 @@ fn pairs<'a>(run: &'a str, visit: &mut impl FnMut(&'a str)) {
     }
 }
 
+/// First byte of terms that are stems of words; no other term has it.
+pub const STEM: u8 = 1;
+
+/// The term of a stem.
+pub fn of_stem(stem: &str) -> String {
+    format!("{}{stem}", char::from(STEM))
+}
+
+/// The term of the stem of a word folded by [`mailkit::fold::casemap`]; `None` for a word that is its own stem.
+pub fn stem_term(word: &str, language: Language) -> Option<Box<str>> {
+    let stem = language.stem(word);
+    (stem != loose(word)).then(|| of_stem(&stem).into())
+}
+
+/// Whether a term is the stem of a word, not a word.
+pub fn is_stem(term: &[u8]) -> bool {
+    term.first() == Some(&STEM)
+}
+
 /// What a term has to look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
@@ -108,6 +130,7 @@ impl Pattern {
     pub fn is_met(&self, term: &[u8]) -> bool {
         match self {
             Self::Exact(text) => term == text.as_bytes(),
+            _ if is_stem(term) => false,
             Self::Prefix(text) => term.starts_with(text.as_bytes()),
             Self::Suffix(text) => term.ends_with(text.as_bytes()),
             Self::Contains(text) => memchr::memmem::find(term, text.as_bytes()).is_some(),
@@ -121,7 +144,7 @@ impl Pattern {
             _ => None,
         };
         move |term| match &inner {
-            Some(finder) => finder.find(term).is_some(),
+            Some(finder) => !is_stem(term) && finder.find(term).is_some(),
             None => self.is_met(term),
         }
     }
@@ -171,7 +194,7 @@ fn of_word(run: &str, open_before: bool, open_after: bool) -> Pattern {
 
 #[cfg(test)]
 mod tests {
-    use mailkit::fold::{casemap, loose};
+    use mailkit::fold::casemap;
     use proptest::prelude::*;
 
     use super::*;

@@ -66,9 +66,14 @@ fn condition(
 ) -> Option<SearchQuery> {
     let meaning = if term.quoted { Meaning::Query(text(&term.text)) } else { meaning(&term.text, searcher) };
     match meaning {
+        Meaning::Query(query) if term.has_quotes => Some(literally(query)),
         Meaning::Query(query) => Some(query),
         Meaning::Mailbox(name) => {
-            *mailbox = Some(name);
+            match mailbox {
+                _ if term.not => problems.push(not_in(&name)),
+                Some(other) if *other != name => problems.push(only_one(other, &name)),
+                _ => *mailbox = Some(name),
+            }
             None
         }
         Meaning::Unclear(problem) => {
@@ -92,6 +97,33 @@ enum Meaning {
     Unclear(String),
     /// A condition, with a sentence about what else may have been meant.
     Guess(SearchQuery, String),
+}
+
+/// A word in quotes is looked for as it stands there; without them other forms of it are found as well.
+fn literally(query: SearchQuery) -> SearchQuery {
+    match &query {
+        SearchQuery::Text(word) | SearchQuery::Subject(word) | SearchQuery::Body(word)
+            if mailkit::stem::is_word(word) =>
+        {
+            SearchQuery::Literal(Box::new(query))
+        }
+        _ => query,
+    }
+}
+
+fn not_in(name: &str) -> String {
+    let name = short(name);
+    format!(
+        "A mailbox can\u{2019}t be left out: \u{201c}-in:{name}\u{201d} is ignored. Trash and Spam are left out \
+         anyway; name the mailbox you want, for example in:inbox."
+    )
+}
+
+fn only_one(one: &str, other: &str) -> String {
+    let (one, other) = (short(one), short(other));
+    format!(
+        "One search looks in one mailbox: in:{one} counts, in:{other} is ignored. For all of them write in:anywhere."
+    )
 }
 
 fn text(term: &str) -> SearchQuery {
@@ -138,17 +170,17 @@ fn meaning(term: &str, searcher: &Searcher) -> Meaning {
     let value = without_star(value);
     let own = value.to_owned();
     let query = match name.as_str() {
-        "from" => people(value, searcher, SearchQuery::From),
-        "to" => {
+        "from" | "sender" => people(value, searcher, SearchQuery::From),
+        "to" | "recipient" => {
             people(value, searcher, |who| SearchQuery::Or(vec![SearchQuery::To(who.clone()), SearchQuery::Cc(who)]))
         }
         "cc" => people(value, searcher, SearchQuery::Cc),
         "bcc" => people(value, searcher, SearchQuery::Bcc),
         "subject" => SearchQuery::Subject(own),
         "body" => SearchQuery::Body(own),
-        "filename" | "file" => SearchQuery::FileName(own),
-        "in" => return Meaning::Mailbox(own),
-        "label" => match Keyword::new(value) {
+        "filename" | "file" | "attachment" => SearchQuery::FileName(own),
+        "in" | "folder" | "mailbox" => return Meaning::Mailbox(own),
+        "label" | "tag" | "keyword" => match Keyword::new(value) {
             Ok(keyword) => SearchQuery::Keyword(keyword),
             Err(_) => return unclear(term, "isn\u{2019}t a label. Labels are single words: try label:work."),
         },
@@ -163,14 +195,16 @@ fn meaning(term: &str, searcher: &Searcher) -> Meaning {
             Some(query) => query,
             None => return unclear(term, "isn\u{2019}t a state. Try is:unread, is:read, is:starred or is:answered."),
         },
-        "before" | "after" | "since" | "on" => return date(term, &name, value, searcher.today),
+        "before" | "older" | "until" => return date(term, "before", value, searcher.today),
+        "after" | "newer" | "since" => return date(term, "after", value, searcher.today),
+        "on" | "date" => return date(term, "on", value, searcher.today),
         "newer_than" | "older_than" => match day::ago(value, searcher.today) {
             Some(day) if name == "newer_than" => SearchQuery::Since(day),
             Some(day) => SearchQuery::Before(day),
             None => return unclear(term, "isn\u{2019}t a span of time. Try 7d, 2w, 3m or 1y."),
         },
-        "larger" | "smaller" => match size(value) {
-            Some(bytes) if name == "larger" => SearchQuery::Larger(bytes),
+        "larger" | "bigger" | "smaller" => match size(value) {
+            Some(bytes) if name != "smaller" => SearchQuery::Larger(bytes),
             Some(bytes) => SearchQuery::Smaller(bytes),
             None => return unclear(term, "isn\u{2019}t a size. Try 5m for 5 MB."),
         },
@@ -311,6 +345,8 @@ struct Term {
     text: String,
     /// It began with a quotation mark, so nothing in it has a special meaning.
     quoted: bool,
+    /// There is a quotation mark somewhere in it.
+    has_quotes: bool,
     /// `-` before it, or before the group that it opens.
     not: bool,
     kind: Kind,
@@ -325,7 +361,7 @@ enum Kind {
 
 impl Term {
     const fn new(kind: Kind) -> Self {
-        Self { text: String::new(), quoted: false, not: false, kind }
+        Self { text: String::new(), quoted: false, has_quotes: false, not: false, kind }
     }
 }
 
@@ -341,6 +377,7 @@ fn terms(typed: &str) -> Vec<Term> {
         match c {
             '"' | '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{ab}' | '\u{bb}' => {
                 quoted = !quoted;
+                term.has_quotes = true;
                 term.quoted |= quoted && term.text.is_empty();
             }
             '-' if !quoted && is_first && !term.not && chars.peek().is_some_and(|next| !next.is_whitespace()) => {
@@ -392,170 +429,4 @@ fn end(terms: &mut Vec<Term>, term: &mut Term) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn searcher() -> Searcher {
-        let addresses = vec!["ann@test.example".to_owned(), "sales@test.example".to_owned()];
-        Searcher { addresses, today: Date::constant(2026, 11, 29) }
-    }
-
-    fn asked(typed: &str) -> Asked {
-        understand(typed, &searcher())
-    }
-
-    fn query(typed: &str) -> SearchQuery {
-        let asked = asked(typed);
-        assert_eq!(asked.problems, Vec::<String>::new(), "{typed}");
-        asked.query
-    }
-
-    #[test]
-    fn operators_look_in_their_field() {
-        assert_eq!(query("from:ann"), SearchQuery::From("ann".into()));
-        assert_eq!(query("subject:\"two words\""), SearchQuery::Subject("two words".into()));
-        assert_eq!(query("has:attachment"), SearchQuery::HasAttachment);
-        assert_eq!(query("filename:pdf"), SearchQuery::FileName("pdf".into()));
-        assert_eq!(query("-is:unread"), SearchQuery::Not(Box::new(query("is:unread"))));
-        assert_eq!(query("before:2026-11-23"), SearchQuery::Before(Date::constant(2026, 11, 23)));
-        assert_eq!(query("after:2026"), SearchQuery::Since(Date::constant(2026, 1, 1)));
-        assert_eq!(query("after:yesterday"), SearchQuery::Since(Date::constant(2026, 11, 28)));
-        assert_eq!(query("newer_than:7d"), SearchQuery::Since(Date::constant(2026, 11, 22)));
-        assert_eq!(query("larger:5MB"), SearchQuery::Larger(5_000_000));
-        assert_eq!(query("larger:1.5m"), SearchQuery::Larger(1_500_000));
-        let both = |who: &str| SearchQuery::Or(vec![SearchQuery::To(who.into()), SearchQuery::Cc(who.into())]);
-        let me = SearchQuery::Or(vec![both("ann@test.example"), both("sales@test.example")]);
-        assert_eq!(query("to:me"), me);
-    }
-
-    #[test]
-    fn or_joins_what_stands_beside_it() {
-        let word = |w: &str| SearchQuery::Text(w.into());
-        assert_eq!(query("mooring OR ladder"), SearchQuery::Or(vec![word("mooring"), word("ladder")]));
-        assert_eq!(query("a OR b OR c"), SearchQuery::Or(vec![word("a"), word("b"), word("c")]));
-        let nested = SearchQuery::And(vec![SearchQuery::Or(vec![word("a"), word("b")]), word("c")]);
-        assert_eq!(query("a OR b c"), nested);
-        assert_eq!(query("\"OR\""), word("OR"));
-        assert_eq!(query("OR a"), word("a"));
-        assert_eq!(query("a OR"), word("a"));
-    }
-
-    #[test]
-    fn groups_are_kept_together_and_negated() {
-        let word = |w: &str| SearchQuery::Text(w.into());
-        let not = |query| SearchQuery::Not(Box::new(query));
-        let or = |a: &str, b: &str| SearchQuery::Or(vec![word(a), word(b)]);
-        let and = SearchQuery::And;
-        for (typed, expected) in [
-            ("(a OR b) c", and(vec![or("a", "b"), word("c")])),
-            ("c (a OR b)", and(vec![word("c"), or("a", "b")])),
-            ("-(a OR b)", not(or("a", "b"))),
-            ("NOT a", not(word("a"))),
-            ("NOT (a OR b)", not(or("a", "b"))),
-            ("NOT -a", word("a")),
-            ("a AND b", and(vec![word("a"), word("b")])),
-            ("x OR (a b)", SearchQuery::Or(vec![word("x"), and(vec![word("a"), word("b")])])),
-            ("(a (b c) d)", and(vec![word("a"), word("b"), word("c"), word("d")])),
-            ("(a", word("a")),
-            ("a)", word("a")),
-            ("()", SearchQuery::All),
-            ("f(x)", word("f(x)")),
-            ("\"(a\"", word("(a")),
-            ("(\"a b\")", word("a b")),
-            ("from:(ann OR \"b c\")", SearchQuery::Or(vec![query("from:ann"), SearchQuery::From("b c".into())])),
-            ("-subject:(a b)", not(and(vec![SearchQuery::Subject("a".into()), SearchQuery::Subject("b".into())]))),
-            ("-", word("-")),
-            ("a -", and(vec![word("a"), word("-")])),
-            ("-\"a b\"", not(word("a b"))),
-            ("hol*", word("hol")),
-            ("subject:hol*", SearchQuery::Subject("hol".into())),
-            ("2*", word("2")),
-            ("*", word("*")),
-        ] {
-            assert_eq!(query(typed), expected, "{typed}");
-        }
-        let deep = format!("{}a", "(".repeat(300));
-        assert!(asked(&deep).problems.is_empty(), "depth is bounded");
-    }
-
-    #[test]
-    fn kinds_of_files_labels_and_weeks_are_known() {
-        for typed in ["has:image", "has:PDF", "has:document", "has:spreadsheet", "has:video"] {
-            assert!(matches!(query(typed), SearchQuery::Or(_) | SearchQuery::FileName(_)), "{typed}");
-        }
-        assert_eq!(query("label:work"), SearchQuery::Keyword(Keyword::new("work").unwrap()));
-        // The day before the 29th is in the week from the 23rd.
-        let week = query("on:\"last week\"");
-        let (start, end) = (Date::constant(2026, 11, 16), Date::constant(2026, 11, 23));
-        assert_eq!(week, SearchQuery::And(vec![SearchQuery::Since(start), SearchQuery::Before(end)]));
-    }
-
-    #[test]
-    fn how_a_date_was_read_is_told_where_it_can_be_read_in_two_ways() {
-        let found = asked("after:4/3/2026");
-        assert_eq!(found.query, SearchQuery::Since(Date::constant(2026, 4, 3)));
-        assert!(found.problems[0].contains("3 April 2026"), "{:?}", found.problems);
-        for typed in ["after:11/30/2026", "after:30.11.2026", "after:3.4.2026", "after:2026-04-03", "after:4/4/2026"] {
-            assert_eq!(asked(typed).problems, Vec::<String>::new(), "{typed}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_understood_is_told_and_left_out() {
-        for typed in [
-            "before:foo",
-            "after:13-2026",
-            "on:2026-02-30",
-            "is:foo",
-            "has:wings",
-            "larger:many",
-            "smaller:-1",
-            "newer_than:soon",
-            "before:",
-            "from:",
-            "in:",
-            "-before:foo",
-        ] {
-            let asked = asked(typed);
-            assert_eq!((asked.query, asked.problems.len()), (SearchQuery::All, 1), "{typed}");
-            assert!(asked.problems[0].contains(typed.trim_start_matches('-')), "{typed}: {:?}", asked.problems);
-        }
-        let many = asked(&"before:x ".repeat(100));
-        assert_eq!(many.problems.len(), MAX_PROBLEMS);
-    }
-
-    #[test]
-    fn a_mistyped_name_is_looked_for_as_text_and_asked_about() {
-        for typed in ["frm:ada", "form:ada", "subjet:x", "beforee:2026", "fliename:pdf", "sbuject:x"] {
-            let asked = asked(typed);
-            assert_eq!(asked.query, SearchQuery::Text(typed.into()), "{typed}");
-            assert_eq!(asked.problems.len(), 1, "{typed}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_operator_is_text() {
-        for typed in
-            ["http://x", "https://x/to:me", "a:b", "10:30", "Re:x", "-", "99999999999999999999:x", "note:x", "::"]
-        {
-            assert_eq!(query(typed), SearchQuery::Text(typed.into()), "{typed}");
-        }
-        assert_eq!(query("\"from:ann\""), SearchQuery::Text("from:ann".into()));
-        assert_eq!(query("\"-x\""), SearchQuery::Text("-x".into()));
-        assert_eq!(query("  "), SearchQuery::All);
-    }
-
-    #[test]
-    fn in_names_a_mailbox_and_is_no_condition() {
-        let found = asked("in:Sent boat");
-        assert_eq!((found.query, found.mailbox.as_deref()), (SearchQuery::Text("boat".into()), Some("Sent")));
-    }
-
-    #[test]
-    fn a_search_has_a_bounded_number_of_terms() {
-        let SearchQuery::And(all) = query(&"x ".repeat(1000)) else { panic!() };
-        assert_eq!(all.len(), MAX_TERMS);
-        let SearchQuery::Or(all) = query(&"x OR ".repeat(1000)) else { panic!() };
-        assert!(all.len() <= MAX_TERMS);
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use directory::AccountRealm;
-use mailstore::{MailError, MailStore, MailboxView, SortKey, Uid, UidSet, ViewDiff};
+use mailstore::{MailError, MailStore, MailboxView, SortField, SortKey, Uid, UidSet, ViewDiff};
 
 use super::kept::{Context, Sorted};
 use super::search::{CancelOnDrop, Hits, Meant, query};
@@ -52,6 +52,8 @@ impl Session {
             Some("Too many searches with updates; cancel one with CANCELUPDATE")
         } else if program.has(&|key| matches!(key, SearchKey::Younger(_) | SearchKey::Older(_))) {
             Some("Updates are not supported for searches with YOUNGER and OLDER, whose results change with time")
+        } else if sort.iter().flatten().any(|key| key.field == SortField::Relevancy) {
+            Some("Updates are not supported for a SORT by RELEVANCY")
         } else if weight(&program) > MAX_PROGRAM_BYTES {
             Some("The search program is too long for updates")
         } else {
@@ -340,6 +342,7 @@ fn frozen(key: SearchKey, meant: &Meant) -> SearchKey {
         SearchKey::And(keys) => SearchKey::And(keys.into_iter().map(|key| frozen(key, meant)).collect()),
         SearchKey::Or(keys) => SearchKey::Or(keys.into_iter().map(|key| frozen(key, meant)).collect()),
         SearchKey::Not(key) => SearchKey::Not(Box::new(frozen(*key, meant))),
+        SearchKey::Fuzzy(key) => SearchKey::Fuzzy(Box::new(frozen(*key, meant))),
         SearchKey::Sequence(set) => uids_alone(match &meant.view {
             // Between two UIDs of the mailbox nothing new can come.
             Some(view) => {
@@ -373,7 +376,7 @@ fn has_star(key: &SearchKey) -> bool {
 fn weight(key: &SearchKey) -> usize {
     let more = match key {
         SearchKey::And(keys) | SearchKey::Or(keys) => keys.iter().map(weight).sum(),
-        SearchKey::Not(key) => weight(key),
+        SearchKey::Not(key) | SearchKey::Fuzzy(key) => weight(key),
         SearchKey::Sequence(MessageSet::Ranges(ranges)) | SearchKey::Uid(MessageSet::Ranges(ranges)) => {
             size_of_val(ranges.as_slice())
         }

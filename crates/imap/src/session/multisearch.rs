@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use directory::AccountRealm;
-use mailstore::{MailError, MailStore, Mailbox, MailboxId, MailboxName, SearchQuery, UidSet, UidsFound};
+use mailstore::{MailError, MailStore, Mailbox, MailboxId, MailboxName, Scores, SearchQuery, UidSet, UidsFound};
 
-use super::search::{CancelOnDrop, Hits, Meant, asks_for_modseq, query, shortened};
+use super::search::{CancelOnDrop, Hits, Meant, asks_for_modseq, query, scores, shortened};
 use super::selected::recent_of;
 use super::{
     Session,
@@ -42,6 +42,7 @@ impl Session {
             mailstore,
             realm,
             key: search.key,
+            is_scored: search.returns.is_some_and(|returns| returns.relevancy),
             selected: self.selected.as_deref().map(|selected| (selected.mailbox, Meant::of(selected))),
             rev2: self.enabled.rev2,
             cancel: cancel.flag(),
@@ -68,7 +69,7 @@ impl Session {
         let search = multi.search;
         let by_modseq = asks_for_modseq(&search.key);
         let id = self.selected()?.mailbox;
-        let hits = self.hits(tag, &search, by_modseq, |found, _| Ok((found, Vec::new()))).await?;
+        let hits = self.hits(tag, &search, by_modseq, |found, _, _| Ok((found, Vec::new()))).await?;
         self.refuse_update(tag, search.returns);
         let wanted = search.returns.unwrap_or(SearchReturn::ALL);
         if !wanted.saves_only() && !hits.is_empty() {
@@ -183,6 +184,8 @@ struct Job {
     mailstore: MailStore,
     realm: AccountRealm,
     key: SearchKey,
+    /// How well messages match is to be told.
+    is_scored: bool,
     /// The selected mailbox as the client knows it.
     selected: Option<(MailboxId, Meant)>,
     /// Nothing is `\Recent`.
@@ -223,7 +226,7 @@ impl Job {
     fn search(&self, mailbox: MailboxId, everywhere: Option<&SearchQuery>) -> Result<(Hits, UidSet), MailError> {
         let selected = self.selected.as_ref().filter(|(id, _)| *id == mailbox).map(|(_, meant)| meant);
         let here;
-        let query = match (everywhere, selected) {
+        let program = match (everywhere, selected) {
             (Some(query), _) => query,
             (None, Some(meant)) => {
                 here = query(&self.key, meant);
@@ -234,11 +237,23 @@ impl Job {
                 &here
             }
         };
-        let UidsFound { hits, damaged } = self.mailstore.search_uids(self.realm, mailbox, query, Some(&self.cancel))?;
+        let UidsFound { hits, damaged } =
+            self.mailstore.search_uids(self.realm, mailbox, program, Some(&self.cancel))?;
+        let known = selected.and_then(|meant| meant.view.clone());
+        let scores = if self.is_scored && self.key.is_fuzzy() {
+            let exactly = self.key.exactly();
+            let exactly = match selected {
+                Some(meant) => query(&exactly, meant),
+                None => query(&exactly, &self.meant_in(mailbox)?),
+            };
+            scores(&hits, &self.mailstore.search_uids(self.realm, mailbox, &exactly, Some(&self.cancel))?.hits)
+        } else {
+            Scores::new()
+        };
         // Of the selected mailbox nothing is told that the client does not know yet.
-        let hits = match selected.and_then(|meant| meant.view.as_ref()) {
-            Some(known) => Hits::new(&hits, known, true),
-            None => Hits::of_uids(&hits),
+        let hits = match known {
+            Some(known) => Hits::new(&hits, &known, true).scored(&hits, &scores, |uid| known.index_of(uid).is_some()),
+            None => Hits::of_uids(&hits).scored(&hits, &scores, |_| true),
         };
         Ok((hits, damaged.into_iter().collect()))
     }

@@ -1,9 +1,12 @@
 //! SEARCH (RFC 9051 section 6.4.4, RFC 4731 ESEARCH, RFC 5182 SEARCHRES).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mailstore::{EmailId, Keyword, MailError, MailboxView, ModSeq, SearchQuery, SystemFlag, ThreadId, Uid, UidSet};
+use mailstore::{
+    EmailId, Keyword, MailError, MailboxView, ModSeq, Scores, SearchQuery, SystemFlag, ThreadId, Uid, UidSet,
+};
 
 use super::selected::{Selected, pick_lenient, uid_ranges};
 use super::{
@@ -36,7 +39,7 @@ impl Session {
         self.may_name_charset(&search)?;
         self.may_keep(tag, search.returns)?;
         let by_modseq = asks_for_modseq(&search.key);
-        let hits = self.hits(tag, &search, by_modseq, |found, _| Ok((found, Vec::new()))).await?;
+        let hits = self.hits(tag, &search, by_modseq, |found, _, _| Ok((found, Vec::new()))).await?;
         let rev2 = self.enabled.rev2;
         let out = &mut self.wire.out;
         match search.returns {
@@ -61,7 +64,7 @@ impl Session {
     /// Finds, arranges what was found where it may block, and saves it if that is wanted.
     pub(super) async fn hits<F>(&mut self, tag: &str, search: &Search, by_modseq: bool, arrange: F) -> Outcome<Hits>
     where
-        F: FnOnce(Vec<(Uid, ModSeq)>, &AtomicBool) -> Arranged + Send + 'static,
+        F: FnOnce(Vec<(Uid, ModSeq)>, &Scores, &AtomicBool) -> Arranged + Send + 'static,
     {
         if let Err(failure) = search.knows_charset() {
             self.forget_saved(search.returns);
@@ -73,25 +76,33 @@ impl Session {
         }
         let selected = self.selected()?;
         let (mailbox, view) = (selected.mailbox, Arc::clone(&selected.known));
-        let query = query(&search.key, &Meant::of(selected));
+        let meant = Meant::of(selected);
+        let exactly = search.key.is_fuzzy().then(|| query(&search.key.exactly(), &meant));
+        let query = query(&search.key, &meant);
         let mailstore = self.door.mailstore.clone();
         let cancel = CancelOnDrop::default();
         let flag = cancel.flag();
         let work = super::blocking(move || {
             let found = mailstore.search_uids(realm, mailbox, &query, Some(&flag))?;
-            let (arranged, damaged) = arrange(found.hits, &flag)?;
-            Ok::<_, MailError>((arranged, found.damaged.into_iter().chain(damaged).collect::<UidSet>()))
+            let scores = match exactly {
+                Some(exactly) => {
+                    scores(&found.hits, &mailstore.search_uids(realm, mailbox, &exactly, Some(&flag))?.hits)
+                }
+                None => Scores::new(),
+            };
+            let (arranged, damaged) = arrange(found.hits, &scores, &flag)?;
+            Ok::<_, MailError>((arranged, scores, found.damaged.into_iter().chain(damaged).collect::<UidSet>()))
         });
         let found = self.patiently(tag, work).await?;
         drop(cancel);
-        let (found, damaged) = match found {
+        let (found, scores, damaged) = match found {
             Ok(found) => found,
             Err(failure) => {
                 self.forget_saved(search.returns);
                 return Err(failure);
             }
         };
-        let mut hits = Hits::new(&found, &view, search.uid);
+        let mut hits = Hits::new(&found, &view, search.uid).scored(&found, &scores, |uid| view.index_of(uid).is_some());
         hits.damaged = damaged;
         if by_modseq {
             self.selected_mut()?.shows_modseq();
@@ -133,6 +144,7 @@ impl SearchReturn {
         partial: None,
         context: false,
         update: false,
+        relevancy: false,
     };
 
     /// Whether nothing is to be told.
@@ -146,6 +158,8 @@ pub(super) struct Hits {
     /// Sequence numbers or UIDs: ascending, or in the order of a SORT.
     numbers: Vec<u32>,
     modseqs: Vec<ModSeq>,
+    /// How well they match, where that is known.
+    scores: Vec<u8>,
     uid: bool,
     /// Messages that were left out because they can't be read.
     damaged: UidSet,
@@ -156,8 +170,8 @@ pub(super) type Arranged = Result<(Vec<(Uid, ModSeq)>, Vec<Uid>), MailError>;
 
 impl Hits {
     pub(super) fn new(found: &[(Uid, ModSeq)], view: &MailboxView, uid: bool) -> Self {
-        let mut hits =
-            Self { numbers: Vec::with_capacity(found.len()), modseqs: Vec::new(), uid, damaged: UidSet::EMPTY };
+        let (numbers, modseqs, scores) = (Vec::with_capacity(found.len()), Vec::new(), Vec::new());
+        let mut hits = Self { numbers, modseqs, scores, uid, damaged: UidSet::EMPTY };
         for (found, modseq) in found {
             if let Some(index) = view.index_of(*found) {
                 hits.numbers.push(if uid { found.0 } else { index as u32 + 1 });
@@ -167,10 +181,17 @@ impl Hits {
         hits
     }
 
+    /// With how well each matches.
+    pub(super) fn scored(mut self, found: &[(Uid, ModSeq)], scores: &Scores, is_known: impl Fn(Uid) -> bool) -> Self {
+        let known = found.iter().filter(|(uid, _)| is_known(*uid));
+        self.scores = known.filter_map(|(uid, _)| scores.get(uid).copied()).collect();
+        self
+    }
+
     /// By UID, in a mailbox of which the client has been told nothing.
     pub(super) fn of_uids(found: &[(Uid, ModSeq)]) -> Self {
         let (numbers, modseqs) = found.iter().map(|(uid, modseq)| (uid.0, *modseq)).unzip();
-        Self { numbers, modseqs, uid: true, damaged: UidSet::EMPTY }
+        Self { numbers, modseqs, scores: Vec::new(), uid: true, damaged: UidSet::EMPTY }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -252,6 +273,12 @@ impl Hits {
             }
             out.push(b')');
         }
+        if wanted.relevancy && self.scores.len() == self.numbers.len() && !self.scores.is_empty() {
+            // Of the messages told, in their order (RFC 6203 section 4).
+            let told = wanted.partial.map_or(0..self.scores.len(), |partial| partial.within(self.scores.len()));
+            let scores: Vec<String> = self.scores[told].iter().map(u8::to_string).collect();
+            out.extend_from_slice(format!(" RELEVANCY ({})", scores.join(" ")).as_bytes());
+        }
         if wanted.count {
             out.extend_from_slice(format!(" COUNT {}", self.numbers.len()).as_bytes());
         }
@@ -270,6 +297,16 @@ impl Hits {
         }
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// How well messages match a fuzzy search: best of all those that match without it.
+pub(super) fn scores(found: &[(Uid, ModSeq)], exactly: &[(Uid, ModSeq)]) -> Scores {
+    /// Of a message that matches as it is.
+    const EXACT: u8 = 100;
+    /// Of one that matches with other accents or another form of a word, or in a document.
+    const NEAR: u8 = 50;
+    let exact: HashSet<Uid> = exactly.iter().map(|(uid, _)| *uid).collect();
+    found.iter().map(|(uid, _)| (*uid, if exact.contains(uid) { EXACT } else { NEAR })).collect()
 }
 
 /// Names the messages that could not be read.
@@ -328,6 +365,7 @@ pub(super) fn query(key: &SearchKey, meant: &Meant) -> SearchQuery {
         SearchKey::And(keys) => SearchQuery::And(keys.iter().map(|key| query(key, meant)).collect()),
         SearchKey::Or(keys) => SearchQuery::Or(keys.iter().map(|key| query(key, meant)).collect()),
         SearchKey::Not(key) => SearchQuery::Not(Box::new(query(key, meant))),
+        SearchKey::Fuzzy(key) => SearchQuery::Fuzzy(Box::new(query(key, meant))),
         SearchKey::Flag(Flag::Seen) => SearchQuery::Flag(SystemFlag::Seen),
         SearchKey::Flag(Flag::Answered) => SearchQuery::Flag(SystemFlag::Answered),
         SearchKey::Flag(Flag::Flagged) => SearchQuery::Flag(SystemFlag::Flagged),

@@ -20,10 +20,11 @@ impl Session {
         let mailstore = self.door.mailstore.clone();
         let by_modseq = asks_for_modseq(&search.key);
         let hits = self
-            .hits(tag, &search, by_modseq, move |found, cancel| {
+            .hits(tag, &search, by_modseq, move |found, scores, cancel| {
                 let uids: Vec<Uid> = found.iter().map(|found| found.0).collect();
                 let modseqs: HashMap<Uid, ModSeq> = found.into_iter().collect();
-                let (sorted, damaged) = mailstore.sort_uids(realm, mailbox, &uids, &keys, cancel)?;
+                let (sorted, damaged) =
+                    mailstore.sort_scored((realm.into(), mailbox), &uids, (&keys, scores), cancel)?;
                 let with_modseq = |uid| modseqs.get(&uid).map(|modseq| (uid, *modseq));
                 Ok((sorted.into_iter().filter_map(with_modseq).collect(), damaged))
             })
@@ -45,7 +46,7 @@ impl Session {
         let mailstore = self.door.mailstore.clone();
         let (forest, told) = tokio::sync::oneshot::channel();
         let known = Arc::clone(&view);
-        let hits = self.hits(tag, &search, false, move |found, cancel| {
+        let hits = self.hits(tag, &search, false, move |found, _, cancel| {
             // What came since the client was told of the mailbox has no number yet.
             let uids: Vec<Uid> =
                 found.iter().map(|found| found.0).filter(|uid| known.index_of(*uid).is_some()).collect();

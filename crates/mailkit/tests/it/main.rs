@@ -3,6 +3,7 @@
 mod attacks;
 mod cleaning;
 mod dkim;
+mod documents;
 mod html_text;
 mod reading;
 mod structure;

@@ -3,8 +3,10 @@
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use mailkit::Headline;
+use mailkit::stem::Forms;
 
-use super::content::{self, Content, Field, Folding};
+use super::content::{self, Content, Field};
+use super::folding::Folding;
 use super::query::SearchQuery;
 use crate::schema::DAY_MS;
 use crate::{EmailId, Flags, Keyword, MessageEntry, ModSeq, SystemFlag, ThreadId, Uid, UidSet};
@@ -14,6 +16,25 @@ pub(super) struct Known<'a> {
     pub entry: &'a MessageEntry,
     pub headline: Option<&'a Headline>,
     pub content: Option<&'a Content>,
+    /// What attached documents say, folded.
+    pub documents: Option<&'a str>,
+}
+
+/// What a query may ask about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// The text of bodies, not only their headers.
+    Text,
+    /// The names of attached files.
+    Files,
+    /// What attached documents say.
+    Documents,
+    /// Other forms of words.
+    Forms,
+    /// Something as IMAP finds it.
+    Exactly,
+    /// Something as people find it.
+    Loosely,
 }
 
 pub(super) enum Compiled {
@@ -35,10 +56,14 @@ pub(super) enum Compiled {
     Sent(Option<Date>, Option<Date>),
     Field(Field, Folding, String),
     Header(String, Folding, String),
-    Body(String),
+    Body(Folding, String),
     Text(Folding, String),
+    /// In what attached documents say.
+    Document(String),
+    /// Another form of a word, in the subject or also in the text.
+    Form(Forms, bool),
     HasAttachment,
-    FileName(String),
+    FileName(Folding, String),
     Email(EmailId),
     Thread(ThreadId),
 }
@@ -83,35 +108,50 @@ impl Compiled {
             SearchQuery::To(text) => field(Field::To, text),
             SearchQuery::Cc(text) => field(Field::Cc, text),
             SearchQuery::Bcc(text) => field(Field::Bcc, text),
-            SearchQuery::Subject(text) => field(Field::Subject, text),
+            SearchQuery::Subject(text) => Self::with_forms(field(Field::Subject, text), folding, (text, false)),
+            SearchQuery::Literal(_) | SearchQuery::Fuzzy(_) => match query.within(folding) {
+                Some((query, folding)) => Self::new(query, folding, now_ms),
+                None => Self::Always,
+            },
             SearchQuery::Header { name, contains } => {
                 Self::Header(name.to_ascii_lowercase(), folding, folding.fold(contains))
             }
-            SearchQuery::Body(text) => Self::Body(folding.fold(text)),
-            SearchQuery::Text(text) => Self::Text(folding, folding.fold(text)),
+            SearchQuery::Body(text) => Self::with_forms(Self::Body(folding, folding.fold(text)), folding, (text, true)),
+            SearchQuery::Text(text) => Self::with_forms(Self::Text(folding, folding.fold(text)), folding, (text, true)),
             SearchQuery::HasAttachment => Self::HasAttachment,
-            SearchQuery::FileName(text) => Self::FileName(folding.fold(text)),
+            SearchQuery::FileName(text) => Self::FileName(folding, folding.fold(text)),
             SearchQuery::Email(email) => Self::Email(*email),
             SearchQuery::Thread(thread) => Self::Thread(*thread),
         }
     }
 
-    /// Whether the text of bodies is asked about, not only their headers.
-    pub fn needs_text(&self) -> bool {
-        match self {
-            Self::And(queries) | Self::Or(queries) => queries.iter().any(Self::needs_text),
-            Self::Not(query) => query.needs_text(),
-            Self::Body(_) | Self::Text(..) => true,
-            _ => false,
+    /// A condition about words, for people also about other forms of them and about documents.
+    fn with_forms(plain: Self, folding: Folding, (text, in_text): (&str, bool)) -> Self {
+        let mut all = vec![plain];
+        if folding == Folding::Loose {
+            all.extend(Forms::of(text).map(|forms| Self::Form(forms, in_text)));
         }
+        if folding != Folding::Case && in_text {
+            all.push(Self::Document(folding.fold(text)));
+        }
+        if all.len() == 1 { all.remove(0) } else { Self::Or(all) }
     }
 
-    /// Whether the names of attached files are asked about.
-    pub fn needs_files(&self) -> bool {
+    /// Whether it asks about something.
+    pub fn asks(&self, what: Asks) -> bool {
+        let folded = |folding: Folding| match what {
+            Asks::Exactly => folding == Folding::Case,
+            Asks::Loosely => folding != Folding::Case,
+            _ => false,
+        };
         match self {
-            Self::And(queries) | Self::Or(queries) => queries.iter().any(Self::needs_files),
-            Self::Not(query) => query.needs_files(),
-            Self::FileName(_) => true,
+            Self::And(queries) | Self::Or(queries) => queries.iter().any(|query| query.asks(what)),
+            Self::Not(query) => query.asks(what),
+            Self::Body(folding, _) | Self::Text(folding, _) => what == Asks::Text || folded(*folding),
+            Self::Form(..) => matches!(what, Asks::Text | Asks::Forms | Asks::Loosely),
+            Self::Document(_) => what == Asks::Documents,
+            Self::FileName(folding, _) => what == Asks::Files || folded(*folding),
+            Self::Header(_, folding, _) => folded(*folding),
             _ => false,
         }
     }
@@ -171,7 +211,9 @@ impl Compiled {
             Self::Internal(from, to) => (*from..*to).contains(&entry.internal_date_ms),
             Self::Saved(from, to) => (*from..*to).contains(&entry.saved_ms.unwrap_or(entry.internal_date_ms)),
             Self::HasAttachment => entry.has_attachment,
-            Self::FileName(text) => entry.has_attachment && known.content?.file_name_contains(text),
+            Self::FileName(folding, text) => entry.has_attachment && known.content?.file_name_contains(*folding, text),
+            Self::Document(text) => entry.has_attachment && known.documents?.contains(&**text),
+            Self::Form(forms, in_text) => known.content?.has_form(forms, *in_text),
             Self::Email(email) => entry.email_id == *email,
             Self::Thread(thread) => entry.thread_id == *thread,
             Self::Sent(from, to) => {
@@ -182,10 +224,10 @@ impl Compiled {
             Self::Header(name, folding, text) => {
                 match content::listed_header_contains(known.headline?, name, *folding, text) {
                     Some(verdict) => verdict,
-                    None => known.content?.header_contains(name, text),
+                    None => known.content?.header_contains(name, *folding, text),
                 }
             }
-            Self::Body(text) => known.content?.text_contains(text),
+            Self::Body(folding, text) => known.content?.text_contains(*folding, text),
             Self::Text(folding, text) => {
                 if Field::ALL
                     .iter()
@@ -194,7 +236,7 @@ impl Compiled {
                     return Some(true);
                 }
                 let content = known.content?;
-                content.any_header_contains(text) || content.text_contains(text)
+                content.any_header_contains(*folding, text) || content.text_contains(*folding, text)
             }
         })
     }

@@ -1,13 +1,18 @@
 //! The texts of a message that a query looks into, folded so that spellings of the same words compare equal.
 
+use std::cell::OnceCell;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use mailkit::documents::Documents;
 use mailkit::headers::{decode_text_or, unfold};
 use mailkit::parsed::{Address, DisplayAddress};
+use mailkit::stem::{Forms, Language};
 use mailkit::{Headline, Parsed};
 
-use super::compiled::Compiled;
+use super::compiled::{Asks, Compiled};
+use super::folding::Folding;
 use crate::{BodyReader, Result};
 
 /// Of a message larger than this only the beginning is searched: what follows are attachments, as good as always.
@@ -25,30 +30,6 @@ pub(super) enum Field {
 
 impl Field {
     pub const ALL: [Self; 5] = [Self::From, Self::To, Self::Cc, Self::Bcc, Self::Subject];
-}
-
-/// How text is made comparable before it is searched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Folding {
-    /// Case alone is disregarded: what IMAP promises (RFC 9051 §6.4.4).
-    #[default]
-    Case,
-    /// Accents, width, ligatures, soft hyphens and line breaks are disregarded too: for people ([`mailkit::fold::loose`]).
-    Loose,
-}
-
-impl Folding {
-    pub(super) fn fold(self, text: &str) -> String {
-        match self {
-            Self::Case => mailkit::fold::casemap(text),
-            Self::Loose => mailkit::fold::loose(text),
-        }
-    }
-
-    /// Whether `text` contains `folded`.
-    fn contains(self, text: &str, folded: &str) -> bool {
-        folded.is_empty() || self.fold(text).contains(folded)
-    }
 }
 
 /// The day written in `Date:`, or the day of arrival if there is none.
@@ -117,8 +98,9 @@ pub(super) fn listed_header_contains(headline: &Headline, name: &str, folding: F
     })
 }
 
-/// What only the bytes of a message tell.
-pub(super) struct Content {
+/// Texts folded in one way.
+#[derive(Default)]
+struct Folded {
     /// Names in lower case, and values decoded and folded.
     headers: Vec<(String, String)>,
     /// Decoded, folded text of the body.
@@ -127,29 +109,67 @@ pub(super) struct Content {
     files: Vec<String>,
 }
 
+/// What only the bytes of a message tell.
+pub(super) struct Content {
+    /// For IMAP.
+    exact: Option<Folded>,
+    /// For people.
+    loose: Option<Folded>,
+    /// Where other forms of words are asked about: subject and text.
+    words: Option<Words>,
+}
+
+struct Words {
+    subject: String,
+    text: String,
+    /// Both folded by case.
+    folded: OnceCell<(String, String)>,
+    languages: OnceCell<Vec<Language>>,
+}
+
+/// How much of a message's bytes searches look at.
+pub(super) fn searched_bytes(body: &mut BodyReader, parsed: &Parsed) -> Result<prost::bytes::Bytes> {
+    let wanted = parsed.size.min(MAX_SEARCHED_BYTES);
+    body.read_range(0, usize::try_from(wanted).unwrap_or(usize::MAX))
+}
+
 impl Content {
     /// Read the header of a message and as much of the rest as the query asks about.
-    pub fn read(body: &mut BodyReader, parsed: &Parsed, query: &Compiled, folding: Folding) -> Result<Self> {
-        let with_text = query.needs_text();
-        let wanted =
-            if with_text || query.needs_files() { parsed.size.min(MAX_SEARCHED_BYTES) } else { parsed.root.body_start };
-        let raw = body.read_range(0, usize::try_from(wanted).unwrap_or(usize::MAX))?;
+    pub fn read(body: &mut BodyReader, parsed: &Parsed, query: &Compiled, subject: &str) -> Result<Self> {
+        let (with_text, with_files) = (query.asks(Asks::Text), query.asks(Asks::Files));
+        let raw = if with_text || with_files {
+            searched_bytes(body, parsed)?
+        } else {
+            let header = parsed.root.body_start.min(MAX_SEARCHED_BYTES);
+            body.read_range(0, usize::try_from(header).unwrap_or(usize::MAX))?
+        };
         let header = &raw[..raw.len().min(usize::try_from(parsed.root.body_start).unwrap_or(usize::MAX))];
-        let headers = mailkit::headers::fields(header).map(|field| {
-            let value = decode_text_or(&unfold(field.value), parsed.header_hint());
-            (String::from_utf8_lossy(field.name).to_ascii_lowercase(), folding.fold(&value))
+        let text = if with_text { mailkit::display::search_text(&raw, parsed) } else { String::new() };
+        let files = if with_files { mailkit::display::files(&raw, parsed) } else { Vec::new() };
+        let folded = |folding: Folding| {
+            let headers = mailkit::headers::fields(header).map(|field| {
+                let value = decode_text_or(&unfold(field.value), parsed.header_hint());
+                (String::from_utf8_lossy(field.name).to_ascii_lowercase(), folding.fold(&value))
+            });
+            let headers = headers.collect();
+            Folded {
+                headers,
+                text: folding.fold(&text),
+                files: files.iter().map(|file| folding.fold(&file.name)).collect(),
+            }
+        };
+        let exact = query.asks(Asks::Exactly).then(|| folded(Folding::Case));
+        let loose = query.asks(Asks::Loosely).then(|| folded(Folding::Loose));
+        let words = query.asks(Asks::Forms).then(|| {
+            let (folded, languages) = Default::default();
+            Words { subject: subject.to_owned(), text, folded, languages }
         });
-        let headers = headers.collect();
-        let text = if with_text { folding.fold(&mailkit::display::search_text(&raw, parsed)) } else { String::new() };
-        let files = if query.needs_files() { mailkit::display::files(&raw, parsed) } else { Vec::new() };
-        let files = files.iter().map(|file| folding.fold(&file.name)).collect();
-        Ok(Self { headers, text, files })
+        Ok(Self { exact, loose, words })
     }
 
-    /// All that a query can ask about, not folded: the header, the text, the names of files.
-    pub fn texts(body: &mut BodyReader, parsed: &Parsed) -> Result<(String, String, String)> {
-        let wanted = parsed.size.min(MAX_SEARCHED_BYTES);
-        let raw = body.read_range(0, usize::try_from(wanted).unwrap_or(usize::MAX))?;
+    /// All that a query can ask about, not folded: the header, the text, the names of files, what documents say.
+    pub fn texts(body: &mut BodyReader, parsed: &Parsed) -> Result<(String, String, String, Documents)> {
+        let raw = searched_bytes(body, parsed)?;
         let header = &raw[..raw.len().min(usize::try_from(parsed.root.body_start).unwrap_or(usize::MAX))];
         let mut fields = String::with_capacity(header.len());
         for field in mailkit::headers::fields(header) {
@@ -160,26 +180,53 @@ impl Content {
         }
         let files = mailkit::display::files(&raw, parsed);
         let files: Vec<&str> = files.iter().map(|file| &*file.name).collect();
-        Ok((fields, mailkit::display::search_text(&raw, parsed), files.join("\n")))
+        let documents = mailkit::documents::texts(&raw, parsed);
+        Ok((fields, mailkit::display::search_text(&raw, parsed), files.join("\n"), documents))
+    }
+
+    fn of(&self, folding: Folding) -> Option<&Folded> {
+        if folding == Folding::Case { self.exact.as_ref() } else { self.loose.as_ref() }
     }
 
     /// Whether a field of that (lower-case) name contains `folded`.
-    pub fn header_contains(&self, name: &str, folded: &str) -> bool {
-        self.headers.iter().any(|(field, value)| field == name && value.contains(folded))
+    pub fn header_contains(&self, name: &str, folding: Folding, folded: &str) -> bool {
+        let named = |of: &Folded| of.headers.iter().any(|(field, value)| field == name && value.contains(folded));
+        self.of(folding).is_some_and(named)
     }
 
     /// Whether any field contains `folded`, in name or value.
-    pub fn any_header_contains(&self, folded: &str) -> bool {
-        self.headers.iter().any(|(name, value)| value.contains(folded) || name.contains(folded))
+    pub fn any_header_contains(&self, folding: Folding, folded: &str) -> bool {
+        let any = |of: &Folded| of.headers.iter().any(|(name, value)| value.contains(folded) || name.contains(folded));
+        self.of(folding).is_some_and(any)
     }
 
     /// Whether the name of an attached file contains `folded`.
-    pub fn file_name_contains(&self, folded: &str) -> bool {
-        self.files.iter().any(|name| name.contains(folded))
+    pub fn file_name_contains(&self, folding: Folding, folded: &str) -> bool {
+        self.of(folding).is_some_and(|of| of.files.iter().any(|name| name.contains(folded)))
     }
 
     /// Whether the text contains `folded`.
-    pub fn text_contains(&self, folded: &str) -> bool {
-        self.text.contains(folded)
+    pub fn text_contains(&self, folding: Folding, folded: &str) -> bool {
+        self.of(folding).is_some_and(|of| of.text.contains(folded))
     }
+
+    /// Whether a form of a word is in the subject, or also in the text.
+    pub fn has_form(&self, forms: &Forms, in_text: bool) -> bool {
+        let (Some(words), Some(loose)) = (&self.words, &self.loose) else { return false };
+        let may_be_in_text = in_text && forms.may_be_in(&loose.text);
+        let may_be_in_subject = forms.may_be_in(&Folding::Loose.fold(&words.subject));
+        if !may_be_in_text && !may_be_in_subject {
+            return false;
+        }
+        let fold = mailkit::fold::casemap;
+        let (subject, text) = words.folded.get_or_init(|| (fold(&words.subject), fold(&words.text)));
+        let languages = words.languages.get_or_init(|| languages_of(subject, text));
+        may_be_in_subject && forms.are_in(subject, languages) || may_be_in_text && forms.are_in(text, languages)
+    }
+}
+
+/// The languages of a message, told from its subject and its text, both folded by case.
+pub fn languages_of(subject: &str, text: &str) -> Vec<Language> {
+    let beginning = &text[..text.floor_char_boundary(1_000)];
+    mailkit::stem::languages(&format!("{subject}\n{beginning}"))
 }

@@ -3,10 +3,13 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use mailkit::fold::casemap;
+use mailkit::stem::Language;
 use store::{Order, Read, RealmId, Snapshot};
 
 use super::SearchQuery;
-use super::content::{Content, Field, field_texts};
+use super::content::{self, Content, Field, field_texts};
+use super::folding::Folding;
 use crate::schema::{self, EmailRecord, key};
 use crate::{EmailId, MailStore, MailboxId, MessageEntry, Result, Uid, rows};
 
@@ -14,7 +17,13 @@ use crate::{EmailId, MailStore, MailboxId, MessageEntry, Result, Uid, rows};
 pub trait Narrowing: Send + Sync {
     /// The messages, ascending, among which all are that match; none if nothing can be ruled out. What the index has not
     /// seen yet, as of `snapshot`, is among them.
-    fn candidates(&self, snapshot: &Snapshot, account: RealmId, query: &SearchQuery) -> Option<Vec<EmailId>>;
+    fn candidates(
+        &self,
+        snapshot: &Snapshot,
+        account: RealmId,
+        query: &SearchQuery,
+        folding: Folding,
+    ) -> Option<Vec<EmailId>>;
 }
 
 /// What searches look at in a message. Texts are decoded, not folded; those of several fields stand on lines.
@@ -32,12 +41,18 @@ pub struct MessageTexts {
     pub body: String,
     /// Names of attached files.
     pub files: String,
+    /// What attached documents say.
+    pub documents: String,
+    /// The documents that could not be read, or not to their end.
+    pub unread_documents: usize,
+    /// The languages in which it may be written.
+    pub languages: Vec<Language>,
 }
 
 /// With more candidates than this the entries of the mailboxes are read from one end to the other.
 const MANY: usize = 20_000;
 /// Passing over a key is cheaper than seeking, up to about so many.
-const GAP: u64 = 16;
+const GAP: u64 = 32;
 
 impl MailStore {
     /// Has searches ask an index. Only the first call counts.
@@ -45,8 +60,14 @@ impl MailStore {
         self.inner.narrowing.set(index).ok();
     }
 
-    pub(super) fn narrowed(&self, snapshot: &Snapshot, account: RealmId, query: &SearchQuery) -> Option<Vec<EmailId>> {
-        let ids = self.inner.narrowing.get()?.candidates(snapshot, account, query)?;
+    pub(super) fn narrowed(
+        &self,
+        snapshot: &Snapshot,
+        account: RealmId,
+        query: &SearchQuery,
+        folding: Folding,
+    ) -> Option<Vec<EmailId>> {
+        let ids = self.inner.narrowing.get()?.candidates(snapshot, account, query, folding)?;
         debug_assert!(ids.is_sorted(), "candidates ascend");
         Some(ids)
     }
@@ -59,7 +80,7 @@ impl MailStore {
         let headline = super::headline(email, &record, false)?;
         let parsed = rows::parsed(email, &record)?;
         let mut body = self.body_of(&rows::body_ref(email, &record)?)?;
-        let (header, body, files) = Content::texts(&mut body, &parsed)?;
+        let (header, body, files, documents) = Content::texts(&mut body, &parsed)?;
         let people = |fields: &[Field]| fields.iter().flat_map(|field| field_texts(&headline, *field)).collect();
         let lines = |texts: Vec<String>| texts.join("\n");
         Ok(Some(MessageTexts {
@@ -67,8 +88,11 @@ impl MailStore {
             from: lines(people(&[Field::From])),
             to: lines(people(&[Field::To, Field::Cc, Field::Bcc])),
             header,
+            languages: content::languages_of(&casemap(&headline.subject), &casemap(start_of(&body))),
             body,
             files,
+            documents: documents.text,
+            unread_documents: documents.unread,
         }))
     }
 
@@ -94,6 +118,11 @@ impl MailStore {
         }
         Ok(ids)
     }
+}
+
+/// More than what tells the language of a text.
+fn start_of(text: &str) -> &str {
+    &text[..text.floor_char_boundary(4_000)]
 }
 
 /// The entries, in the mailboxes of a scope, of those of `ids` (ascending) that are there. `None` if there are so many

@@ -2,6 +2,8 @@
 
 use jiff::civil::Date;
 
+use super::folding::Folding;
+
 use crate::{EmailId, Keyword, ModSeq, SystemFlag, ThreadId, UidSet};
 
 /// What to look for. Text is compared as a substring, folded as [`Folding`] says.
@@ -70,6 +72,10 @@ pub enum SearchQuery {
     Body(String),
     /// In header or body.
     Text(String),
+    /// The same, of words as they are typed: in a search for people ([`Folding::Loose`]) no other forms of them.
+    Literal(Box<SearchQuery>),
+    /// The same, found as people find it, whatever the search does elsewhere (RFC 6203 FUZZY).
+    Fuzzy(Box<SearchQuery>),
     /// Has an attachment.
     HasAttachment,
     /// In the file name of an attachment.
@@ -78,4 +84,16 @@ pub enum SearchQuery {
     Email(EmailId),
     /// That conversation (RFC 8474).
     Thread(ThreadId),
+}
+
+impl SearchQuery {
+    /// What is looked for and how, where this is only that: [`SearchQuery::Literal`], [`SearchQuery::Fuzzy`].
+    pub fn within(&self, folding: Folding) -> Option<(&Self, Folding)> {
+        match self {
+            Self::Literal(query) if folding == Folding::Loose => Some((query, Folding::Literal)),
+            Self::Literal(query) => Some((query, folding)),
+            Self::Fuzzy(query) => Some((query, Folding::Loose)),
+            _ => None,
+        }
+    }
 }

@@ -44,6 +44,11 @@ impl Writer {
         Self { base, number: 0, first, last, terms, postings }
     }
 
+    /// The number of the block in which the next term will be: how many there are.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Adds a term, greater than all before, with its postings, ascending. Gives a pair of blocks when it is full.
     pub fn add(&mut self, term: &[u8], list: &[Posting]) -> Option<Written> {
         if self.terms.is_empty() {

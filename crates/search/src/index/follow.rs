@@ -256,7 +256,9 @@ impl Index {
                 found.changes.iter().filter_map(|(_, id, change)| unseen_id(&state, id, *change)).collect();
             ids.sort_unstable();
             let gone = found.changes.iter().filter(|(_, _, change)| *change == Change::Destroyed).count();
-            let is_little = ids.len() < least && found.changes.len() < WRITE_DOWN_AFTER && !found.has_more;
+            // Nothing is kept of an account whose mail is all gone.
+            let is_empty = gone > 0 && state.gone + gone as u64 >= state.messages();
+            let is_little = ids.len() < least && found.changes.len() < WRITE_DOWN_AFTER && !found.has_more && !is_empty;
             if is_little || found.until == place {
                 return Ok(Followed::Enough);
             }
@@ -310,6 +312,8 @@ impl Index {
         let mut batch = AsideBatch::new();
         if gathered.messages() > 0 {
             metrics::counter!("holdfast_search_indexed_total").increment(gathered.messages());
+            state.languages |= gathered.languages;
+            state.unread_documents += gathered.unread_documents;
             let number = state.next_segment;
             state.next_segment = number.wrapping_add(1);
             state.segments.push(gathered.write(account, number, &mut batch));
@@ -349,9 +353,10 @@ impl Index {
     }
 }
 
-/// The segments to be merged: the smallest ones of a level that has enough, or all, where many messages are gone.
+/// The segments to be merged: the smallest ones of a level that has enough, or all, where many messages are gone, or all.
 fn due(state: &State) -> Vec<Segment> {
-    if state.gone > MANY_GONE && state.gone * 4 > state.messages() {
+    let all = state.messages();
+    if state.gone > MANY_GONE && state.gone * 4 > all || all > 0 && state.gone >= all {
         return state.segments.clone();
     }
     let mut levels: BTreeMap<u32, Vec<Segment>> = BTreeMap::new();

@@ -2,23 +2,47 @@
 
 use std::collections::HashMap;
 
-use mailkit::fold::loose;
+use mailkit::fold::{casemap, loose};
+use mailkit::stem::{self, Language};
 use mailstore::{EmailId, MessageTexts};
 use store::{AsideBatch, RealmId};
 
-use super::block::{Writer, Written};
-use super::keys;
-use super::postings::{BODY, FILE, FROM, Fields, HEADER, Posting, SUBJECT, TO};
+use super::postings::{BODY, DOCUMENT, FILE, FROM, Fields, HEADER, Posting, SUBJECT, TO};
 use super::state::Segment;
+use super::write::SegmentWriter;
 use crate::words;
 
 /// Bytes of folded text that one message may have in the index; one with more is looked at by each search.
 pub const MAX_TEXT_BYTES: usize = 4 << 20;
 
+type Terms = HashMap<Box<str>, Vec<Posting>>;
+
+fn add(terms: &mut Terms, bytes: &mut usize, (id, fields): Posting, term: &str) {
+    match terms.get_mut(term) {
+        Some(list) => match list.last_mut() {
+            Some((last, known)) if *last == id => *known |= fields,
+            _ => {
+                list.push((id, fields));
+                *bytes += size_of::<Posting>();
+            }
+        },
+        None => {
+            terms.insert(term.into(), vec![(id, fields)]);
+            *bytes += term.len() + 80;
+        }
+    }
+}
+
 /// The terms of messages, taken in by ascending id.
 #[derive(Default)]
 pub struct Gathered {
-    terms: HashMap<Box<str>, Vec<Posting>>,
+    terms: Terms,
+    /// Terms of the stems of words; none of a word that is its own stem.
+    stems: HashMap<Language, HashMap<Box<str>, Option<Box<str>>>>,
+    /// The languages of the messages.
+    pub languages: u64,
+    /// Documents that could not be read, or not to their end.
+    pub unread_documents: u64,
     messages: u64,
     first: u64,
     last: u64,
@@ -36,6 +60,7 @@ impl Gathered {
             (HEADER, &texts.header),
             (BODY, &texts.body),
             (FILE, &texts.files),
+            (DOCUMENT, &texts.documents),
         ];
         if all.iter().map(|(_, text)| text.len()).sum::<usize>() > MAX_TEXT_BYTES {
             return false;
@@ -49,24 +74,35 @@ impl Gathered {
                 self.add_text(id.0, fields, &loose(text));
             }
         }
+        for language in &texts.languages {
+            self.languages |= language.bit();
+            self.add_stems(id.0, (SUBJECT, &texts.subject), *language);
+            self.add_stems(id.0, (BODY, &texts.body), *language);
+        }
+        self.unread_documents += texts.unread_documents as u64;
         true
+    }
+
+    fn add_stems(&mut self, id: u64, (fields, text): (Fields, &str), language: Language) {
+        let (terms, bytes) = (&mut self.terms, &mut self.bytes);
+        let stems = self.stems.entry(language).or_default();
+        stem::each_word(&casemap(text), |word| {
+            let known = match stems.get(word) {
+                Some(known) => known,
+                None => {
+                    *bytes += word.len() * 2 + 80;
+                    stems.entry(word.into()).or_insert_with(|| words::stem_term(word, language))
+                }
+            };
+            if let Some(term) = known {
+                add(terms, bytes, (id, fields), term);
+            }
+        });
     }
 
     fn add_text(&mut self, id: u64, fields: Fields, folded: &str) {
         let (terms, bytes) = (&mut self.terms, &mut self.bytes);
-        words::each_term(folded, |term| match terms.get_mut(term) {
-            Some(list) => match list.last_mut() {
-                Some((last, known)) if *last == id => *known |= fields,
-                _ => {
-                    list.push((id, fields));
-                    *bytes += size_of::<Posting>();
-                }
-            },
-            None => {
-                terms.insert(term.into(), vec![(id, fields)]);
-                *bytes += term.len() + 80;
-            }
-        });
+        words::each_term(folded, |term| add(terms, bytes, (id, fields), term));
     }
 
     /// How many messages there are.
@@ -78,25 +114,12 @@ impl Gathered {
     pub fn write(self, account: RealmId, number: u32, batch: &mut AsideBatch) -> Segment {
         let mut terms: Vec<(Box<str>, Vec<Posting>)> = self.terms.into_iter().collect();
         terms.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut writer = Writer::new(self.first);
-        let mut segment = Segment { number, messages: self.messages, base: self.first, last: self.last, bytes: 0 };
+        let mut writer = SegmentWriter::new(account, number, (self.first, self.last));
         for (term, list) in terms {
-            if let Some(written) = writer.add(term.as_bytes(), &list) {
-                put(account, &mut segment, written, batch);
-            }
+            writer.add(term.as_bytes(), &list);
         }
-        if let Some(written) = writer.end() {
-            put(account, &mut segment, written, batch);
-        }
+        let (segment, rows) = writer.end(self.messages);
+        batch.extend(rows);
         segment
     }
-}
-
-/// Adds a pair of blocks of a segment to a batch.
-pub fn put(account: RealmId, segment: &mut Segment, written: Written, batch: &mut AsideBatch) {
-    let terms = keys::terms(account, segment.number, &written.first);
-    let postings = keys::postings(account, segment.number, written.number);
-    segment.bytes += (terms.len() + written.terms.len() + postings.len() + written.postings.len()) as u64;
-    batch.push((terms, Some(written.terms)));
-    batch.push((postings, Some(written.postings)));
 }

@@ -3,6 +3,8 @@
 //! ```text
 //! account(u64) 'm'                        the state
 //! account(u64) 's' segment(u32) 'd' term  a block of terms, by its first
+//! account(u64) 's' segment(u32) 'f' u32   the first term of a block of terms, by the number of its block of postings
+//! account(u64) 's' segment(u32) 'g' u16   in which blocks of terms some grams are
 //! account(u64) 's' segment(u32) 'p' u32   a block of postings
 //! ```
 
@@ -37,6 +39,14 @@ pub fn terms(account: RealmId, segment: u32, first: &[u8]) -> Vec<u8> {
 
 pub fn postings(account: RealmId, segment: u32, number: u32) -> Vec<u8> {
     build(account, &[b"s", &segment.to_be_bytes(), b"p", &number.to_be_bytes()])
+}
+
+pub fn first(account: RealmId, segment: u32, number: u32) -> Vec<u8> {
+    build(account, &[b"s", &segment.to_be_bytes(), b"f", &number.to_be_bytes()])
+}
+
+pub fn grams(account: RealmId, segment: u32, row: u16) -> Vec<u8> {
+    build(account, &[b"s", &segment.to_be_bytes(), b"g", &row.to_be_bytes()])
 }
 
 /// The segment of a key of one.

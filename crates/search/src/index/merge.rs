@@ -2,13 +2,13 @@
 
 use mailstore::{EmailId, MailStore};
 use prost::bytes::Bytes;
-use store::{AsideBatch, Order, RealmId, Snapshot, Store};
+use store::{Order, RealmId, Snapshot, Store};
 
-use super::block::{self, Entry, Writer};
-use super::gather::put;
+use super::block::{self, Entry};
 use super::keys;
 use super::postings::{self, Posting};
 use super::state::Segment;
+use super::write::SegmentWriter;
 use crate::Result;
 use crate::error::lost;
 
@@ -83,12 +83,11 @@ impl Merged<'_> {
         there.extend(later.unwrap_or_default());
         there.sort_unstable();
         there.dedup();
-        let mut segment = Segment { number, messages: 0, base, last, bytes: 0 };
         let mut sources = Vec::new();
         for one in merged {
             sources.push(Source::new(snapshot, account, *one)?);
         }
-        let (mut writer, mut batch, mut written_bytes) = (Writer::new(base), AsideBatch::new(), 0);
+        let (mut writer, mut written_bytes) = (SegmentWriter::new(account, number, (base, last)), 0);
         let mut list: Vec<Posting> = Vec::new();
         let mut seen = vec![false; there.len()];
         while let Some(term) = sources.iter().filter_map(|source| Some(&source.next.as_ref()?.0)).min().cloned() {
@@ -111,23 +110,19 @@ impl Merged<'_> {
             if list.is_empty() {
                 continue;
             }
-            if let Some(written) = writer.add(&term, &list) {
-                put(account, &mut segment, written, &mut batch);
-            }
-            if segment.bytes - written_bytes >= BATCH_BYTES {
-                written_bytes = segment.bytes;
-                store.set_aside(keys::SPACE, std::mem::take(&mut batch))?;
+            writer.add(&term, &list);
+            if writer.bytes() - written_bytes >= BATCH_BYTES {
+                written_bytes = writer.bytes();
+                store.set_aside(keys::SPACE, writer.take_batch())?;
             }
         }
-        if let Some(written) = writer.end() {
-            put(account, &mut segment, written, &mut batch);
-        }
-        store.set_aside(keys::SPACE, batch)?;
-        segment.messages = if keeps_all {
+        let messages = if keeps_all {
             merged.iter().map(|segment| segment.messages).sum()
         } else {
             seen.iter().filter(|seen| **seen).count() as u64
         };
+        let (segment, batch) = writer.end(messages);
+        store.set_aside(keys::SPACE, batch)?;
         Ok(segment)
     }
 }

@@ -1,9 +1,12 @@
 //! What a search needs a message to have.
 
-use mailstore::SearchQuery;
+use std::collections::BTreeSet;
+
+use mailkit::stem::{Forms, Language};
+use mailstore::{Folding, SearchQuery};
 
 use super::lookup::Lookup;
-use super::postings::{ANY, BODY, FILE, FROM, Fields, HEADER, SUBJECT, TO};
+use super::postings::{ANY, BODY, DOCUMENT, FILE, FROM, Fields, HEADER, SUBJECT, TO};
 use crate::Result;
 use crate::words::{self, Pattern};
 
@@ -19,25 +22,46 @@ pub enum Need {
     Either(Vec<Need>),
     /// A term like this.
     Term(Pattern, Fields),
+    /// A form of a word.
+    Form(Forms, Fields),
     /// To be this message.
     Message(u64),
 }
 
 impl Need {
     /// Of a query; `None` if any message may match.
-    pub fn of(query: &SearchQuery) -> Option<Self> {
+    pub fn of(query: &SearchQuery, folding: Folding) -> Option<Self> {
+        let documents = if folding == Folding::Case { 0 } else { DOCUMENT };
+        let words = |text: &str, plain, fields| Self::words(text, folding, (plain, fields));
         match query {
-            SearchQuery::And(queries) => Self::all(queries.iter().filter_map(Self::of).collect()),
-            SearchQuery::Or(queries) => queries.iter().map(Self::of).collect::<Option<_>>().map(Self::Either),
-            SearchQuery::Subject(text) => Self::text(text, SUBJECT),
+            SearchQuery::And(queries) => {
+                Self::all(queries.iter().filter_map(|query| Self::of(query, folding)).collect())
+            }
+            SearchQuery::Or(queries) => {
+                queries.iter().map(|query| Self::of(query, folding)).collect::<Option<_>>().map(Self::Either)
+            }
+            SearchQuery::Literal(_) | SearchQuery::Fuzzy(_) => {
+                let (query, folding) = query.within(folding)?;
+                Self::of(query, folding)
+            }
+            SearchQuery::Subject(text) => words(text, SUBJECT, SUBJECT),
             SearchQuery::From(text) => Self::text(text, FROM),
             SearchQuery::To(text) | SearchQuery::Cc(text) | SearchQuery::Bcc(text) => Self::text(text, TO),
             SearchQuery::Header { contains, .. } => Self::text(contains, HEADER),
-            SearchQuery::Body(text) => Self::text(text, BODY),
-            SearchQuery::Text(text) => Self::text(text, ANY),
+            SearchQuery::Body(text) => words(text, BODY | documents, SUBJECT | BODY),
+            SearchQuery::Text(text) => words(text, ANY | documents, SUBJECT | BODY),
             SearchQuery::FileName(text) => Self::text(text, FILE),
             SearchQuery::Email(id) => Some(Self::Message(id.0)),
             _ => None,
+        }
+    }
+
+    /// A text in some fields, or another form of a word in others.
+    fn words(text: &str, folding: Folding, (plain, forms): (Fields, Fields)) -> Option<Self> {
+        let text_there = Self::text(text, plain)?;
+        match Forms::of(text).filter(|_| folding == Folding::Loose) {
+            Some(word) => Some(Self::Either(vec![text_there, Self::Form(word, forms)])),
+            None => Some(text_there),
         }
     }
 
@@ -64,6 +88,7 @@ impl Need {
             Self::Term(Pattern::Exact(_), _) => 1,
             Self::Term(Pattern::Prefix(_), _) => 2,
             Self::Term(..) => 4,
+            Self::Form(..) => 3,
             Self::All(needs) => needs.iter().map(Self::cost).min().unwrap_or_default(),
             Self::Either(needs) => needs.iter().map(Self::cost).sum(),
         }
@@ -74,6 +99,15 @@ impl Need {
         match self {
             Self::Message(id) => Ok(Some(vec![*id])),
             Self::Term(pattern, fields) => lookup.messages(pattern, *fields),
+            Self::Form(forms, fields) => {
+                let mut terms = BTreeSet::new();
+                for language in Language::of_bits(lookup.state.languages) {
+                    let stem = forms.stem(language);
+                    terms.extend([words::of_stem(&stem), stem]);
+                }
+                let needs = terms.into_iter().map(|term| Self::Term(Pattern::Exact(term), *fields)).collect();
+                Self::Either(needs).messages(lookup)
+            }
             Self::All(needs) => {
                 let mut left: Option<Vec<u64>> = None;
                 for need in needs {
@@ -110,7 +144,7 @@ mod tests {
     #[test]
     fn only_what_a_match_must_have_is_needed() {
         let word = |word: &str| SearchQuery::Text(word.into());
-        let needed = |query| Need::of(&query);
+        let needed = |query| Need::of(&query, Folding::Case);
         let term = |word: &str| Need::Term(Pattern::Contains(word.into()), ANY);
         assert_eq!(needed(SearchQuery::All), None);
         assert_eq!(needed(word("--")), None, "no letter is in it");
@@ -118,5 +152,19 @@ mod tests {
         assert_eq!(needed(SearchQuery::And(vec![SearchQuery::HasAttachment, word("a")])), Some(term("a")));
         assert_eq!(needed(SearchQuery::Or(vec![SearchQuery::HasAttachment, word("a")])), None);
         assert_eq!(needed(SearchQuery::Or(vec![word("a"), word("b")])), Some(Need::Either(vec![term("a"), term("b")])));
+    }
+
+    #[test]
+    fn people_are_given_other_forms_of_a_word_and_documents() {
+        let query = SearchQuery::Text("running".into());
+        let plain = |fields| Need::Term(Pattern::Contains("running".into()), fields);
+        let Some(Need::Either(either)) = Need::of(&query, Folding::Loose) else { panic!() };
+        assert_eq!(either[0], plain(ANY | DOCUMENT));
+        assert!(matches!(either[1], Need::Form(..)));
+        let literal = SearchQuery::Literal(Box::new(query.clone()));
+        assert_eq!(Need::of(&literal, Folding::Loose), Some(plain(ANY | DOCUMENT)));
+        assert_eq!(Need::of(&literal, Folding::Case), Some(plain(ANY)));
+        let fuzzy = SearchQuery::Fuzzy(Box::new(query));
+        assert!(matches!(Need::of(&fuzzy, Folding::Case), Some(Need::Either(_))));
     }
 }

@@ -22,8 +22,10 @@ pub const HEADER: Fields = 8;
 pub const BODY: Fields = 16;
 /// The name of a file.
 pub const FILE: Fields = 32;
-/// Anywhere.
-pub const ANY: Fields = 0xff;
+/// What an attached document says.
+pub const DOCUMENT: Fields = 64;
+/// Anywhere but in documents.
+pub const ANY: Fields = 63;
 
 /// A message, and where in it.
 pub type Posting = (u64, Fields);

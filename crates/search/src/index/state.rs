@@ -4,7 +4,7 @@ use prost::Message;
 use realm::feed::Position;
 
 /// Version of all that is kept. Another one is built anew.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How far an index is, and what it has. Written in one batch with what it says.
 #[derive(Clone, PartialEq, Message)]
@@ -33,6 +33,12 @@ pub struct State {
     /// How many of the messages in it are gone.
     #[prost(uint64, tag = "8")]
     pub gone: u64,
+    /// The languages of its messages ([`mailkit::stem::Language::bit`]).
+    #[prost(uint64, tag = "9")]
+    pub languages: u64,
+    /// Documents in its messages that could not be read, or not to their end.
+    #[prost(uint64, tag = "10")]
+    pub unread_documents: u64,
 }
 
 /// A part of an index that is not changed any more.
@@ -53,6 +59,9 @@ pub struct Segment {
     /// Size of its blocks.
     #[prost(uint64, tag = "5")]
     pub bytes: u64,
+    /// How many blocks of terms it has.
+    #[prost(uint32, tag = "6")]
+    pub blocks: u32,
 }
 
 impl State {

@@ -1,4 +1,5 @@
 //! All integration tests of the crate, as one program: linking is most of what a test program costs.
 
 mod model;
+mod people;
 mod world;

@@ -188,7 +188,8 @@ fn an_index_is_used_and_small_parts_become_large_ones() {
     let snapshot = world.store.snapshot();
     let among = |text: &str| {
         let query = Q::Text(text.into());
-        mailstore::Narrowing::candidates(&*world.index, &snapshot, world.account, &query).map(|ids| ids.len())
+        mailstore::Narrowing::candidates(&*world.index, &snapshot, world.account, &query, mailstore::Folding::Case)
+            .map(|ids| ids.len())
     };
     assert_eq!(among("nowhere"), Some(0));
     assert_eq!(among("number17"), Some(1));
@@ -197,8 +198,79 @@ fn an_index_is_used_and_small_parts_become_large_ones() {
     world.append(inbox, &message(&[0], 99), 0);
     let snapshot = world.store.snapshot();
     let query = Q::Text("nowhere".into());
-    let found = mailstore::Narrowing::candidates(&*world.index, &snapshot, world.account, &query).unwrap();
+    let found =
+        mailstore::Narrowing::candidates(&*world.index, &snapshot, world.account, &query, mailstore::Folding::Case)
+            .unwrap();
     assert_eq!(found.len(), 1, "what the index has not seen is looked at");
+}
+
+#[test]
+fn parts_of_words_are_looked_up_among_many_words() {
+    let world = World::new();
+    let inbox = world.mailbox(Role::Inbox);
+    let word = |n: u64| format!("{:x}word{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20, n);
+    for n in 0..24u64 {
+        let words: Vec<String> = (0..250).map(|at| word(n * 250 + at)).collect();
+        let raw = format!("Subject: {n}\r\n\r\n{}\r\n", words.join(" "));
+        world.append(inbox, raw.as_bytes(), 0);
+    }
+    world.index.catch_up(world.account).unwrap();
+    for n in (9..24 * 250).step_by(613) {
+        let whole = word(n);
+        for part in [&whole[..], &whole[1..], &whole[3..9], &whole[..6], &whole[whole.len() - 5..]] {
+            assert!(world.assert_same(&Q::Text(part.to_owned())) > 0, "{part} of {whole}");
+        }
+    }
+    assert_eq!(world.assert_same(&Q::Text("nowhere".into())), 0);
+}
+
+#[test]
+fn people_find_other_forms_of_a_word_and_imap_does_not() {
+    let world = World::new();
+    let inbox = world.mailbox(Role::Inbox);
+    let texts = [
+        ("Running shoes", "We were running along the river every morning before we went to work."),
+        ("A run", "The children run to school, and their mother has seen them from the window."),
+        ("Neue H\u{e4}user", "Die H\u{e4}user stehen am Ende der Stra\u{df}e, und wir haben sie gestern gesehen."),
+        ("Das Haus", "Das Haus geh\u{f6}rt meiner Gro\u{df}mutter, die seit vielen Jahren darin wohnt."),
+        ("Quittung", "Im Anhang finden Sie die Rechnungen, die Sie am letzten Montag bestellt haben."),
+    ];
+    let find = |query: &Q, folding| {
+        let options = SearchOptions { folding, ..SearchOptions::default() };
+        world.mail.search(world.account, &SearchScope::Mail, query, options).unwrap().len()
+    };
+    for (subject, text) in texts {
+        let raw = format!("Subject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n");
+        world.append(inbox, raw.as_bytes(), 0);
+    }
+    for is_indexed in [false, true] {
+        if is_indexed {
+            world.index.catch_up(world.account).unwrap();
+        }
+        use mailstore::Folding::{Case, Loose};
+        for (word, exact, forms) in [
+            ("run", 2, 2),
+            ("running", 1, 2),
+            ("runs", 0, 2),
+            ("haus", 1, 2),
+            ("h\u{e4}user", 1, 2),
+            ("hausern", 0, 2),
+            ("rechnung", 1, 1),
+            ("children", 1, 1),
+            ("nowhere", 0, 0),
+        ] {
+            let text = Q::Text(word.into());
+            assert_eq!(find(&text, Loose), forms, "{word}");
+            assert_eq!(find(&text, Case), exact, "{word}");
+            assert_eq!(find(&Q::Fuzzy(Box::new(text.clone())), Case), forms, "{word}");
+            world.assert_same(&text);
+            world.assert_same(&Q::Literal(Box::new(text.clone())));
+            world.assert_same(&Q::Fuzzy(Box::new(text)));
+        }
+        assert_eq!(find(&Q::Literal(Box::new(Q::Text("runs".into()))), Loose), 0);
+        assert_eq!(find(&Q::Subject("runs".into()), Loose), 2);
+        assert_eq!(find(&Q::Not(Box::new(Q::Text("runs".into()))), Loose), 3);
+    }
 }
 
 #[test]
@@ -220,4 +292,27 @@ fn what_was_deleted_leaves_the_index() {
         world.index.catch_up(world.account).unwrap();
     }
     assert_eq!(world.index.measure(world.account).unwrap().unwrap().messages, 48);
+}
+
+#[test]
+fn nothing_is_kept_of_mail_that_is_all_gone() {
+    let mut world = World::new();
+    let inbox = world.mailbox(Role::Inbox);
+    for n in 0..7 {
+        world.append(inbox, &message(&[1], n), 0);
+    }
+    world.index.catch_up(world.account).unwrap();
+    assert!(world.index.measure(world.account).unwrap().unwrap().bytes > 0);
+    world.runtime.block_on(world.mail.purge(world.account)).unwrap();
+    for is_crashed in [false, true] {
+        if is_crashed {
+            world.crash();
+        }
+        world.index.catch_up(world.account).unwrap();
+        let measure = world.index.measure(world.account).unwrap().unwrap_or_default();
+        assert_eq!((measure.messages, measure.bytes, measure.segments), (0, 0, 0));
+        let snapshot = world.store.snapshot();
+        let rows = snapshot.aside_rows("search", &[], &[], store::Order::Ascending).map(|row| row.unwrap().0);
+        assert!(rows.map(|key| key[8]).all(|kind| kind == b'm'), "nothing but the state");
+    }
 }

@@ -80,9 +80,9 @@ pub(super) fn read(terms: Vec<Term>, mut condition: impl FnMut(&Term) -> Option<
                     let not = std::mem::take(&mut group.not) != term.not;
                     let is_plain = group.name.is_empty();
                     let term = if is_plain {
-                        term
+                        Term { not, ..term }
                     } else {
-                        Term { text: group.name.clone() + &term.text, quoted: false, ..term }
+                        Term { text: group.name.clone() + &term.text, quoted: false, not, ..term }
                     };
                     if let Some(query) = condition(&term) {
                         group.add(if not { negated(query) } else { query });

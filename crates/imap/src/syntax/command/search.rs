@@ -20,6 +20,8 @@ pub struct SearchReturn {
     pub context: bool,
     /// Changes of the result are to be told.
     pub update: bool,
+    /// How well each message matches (RFC 6203).
+    pub relevancy: bool,
 }
 
 /// A stretch of a result, counted from 1 (RFC 9394): `first` is not above `last`.
@@ -82,6 +84,8 @@ pub enum SearchKey {
     And(Vec<SearchKey>),
     Or(Vec<SearchKey>),
     Not(Box<SearchKey>),
+    /// Found as people find it (RFC 6203).
+    Fuzzy(Box<SearchKey>),
     /// The flag is set.
     Flag(Flag),
     Sequence(MessageSet),
@@ -122,8 +126,30 @@ impl SearchKey {
     pub fn has(&self, wanted: &impl Fn(&Self) -> bool) -> bool {
         match self {
             Self::And(keys) | Self::Or(keys) => keys.iter().any(|key| key.has(wanted)),
-            Self::Not(key) => key.has(wanted),
+            Self::Not(key) | Self::Fuzzy(key) => key.has(wanted),
             key => wanted(key),
+        }
+    }
+
+    /// Whether a part of the program is fuzzy. Depth is bounded by the parser.
+    pub fn is_fuzzy(&self) -> bool {
+        match self {
+            Self::And(keys) | Self::Or(keys) => keys.iter().any(Self::is_fuzzy),
+            Self::Not(key) => key.is_fuzzy(),
+            Self::Fuzzy(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The program without what makes it fuzzy.
+    #[must_use]
+    pub fn exactly(&self) -> Self {
+        match self {
+            Self::And(keys) => Self::And(keys.iter().map(Self::exactly).collect()),
+            Self::Or(keys) => Self::Or(keys.iter().map(Self::exactly).collect()),
+            Self::Not(key) => Self::Not(Box::new(key.exactly())),
+            Self::Fuzzy(key) => key.exactly(),
+            key => key.clone(),
         }
     }
 }

@@ -39,8 +39,18 @@ pub(super) fn options_and_program(c: &mut Cursor<'_>, uid: bool) -> Result<Searc
         search.has_charset = true;
         return in_charset(c, search);
     }
-    search.key = program(c)?;
+    search.key = scored_program(c, &search)?;
     Ok(search)
+}
+
+/// The program, which is fuzzy if scores are asked for (RFC 6203 section 4).
+fn scored_program(c: &mut Cursor<'_>, search: &Search) -> Result<SearchKey> {
+    let at = c.position();
+    let key = program(c)?;
+    if search.returns.is_some_and(|returns| returns.relevancy) && !key.is_fuzzy() {
+        return c.expected_at(at, "a search with FUZZY, as RELEVANCY was asked for");
+    }
+    Ok(key)
 }
 
 /// A charset and the program in it.
@@ -55,7 +65,7 @@ pub(super) fn in_charset(c: &mut Cursor<'_>, mut search: Search) -> Result<Searc
         return Ok(search);
     }
     c.space()?;
-    search.key = program(c)?;
+    search.key = scored_program(c, &search)?;
     Ok(search)
 }
 
@@ -77,7 +87,8 @@ pub(super) fn returns(c: &mut Cursor<'_>) -> Result<SearchReturn> {
             () if c.eat_word("SAVE") => &mut r.save,
             () if c.eat_word("CONTEXT") => &mut r.context,
             () if c.eat_word("UPDATE") => &mut r.update,
-            () => return c.expected("MIN, MAX, ALL, COUNT, SAVE, PARTIAL, CONTEXT or UPDATE"),
+            () if c.eat_word("RELEVANCY") => &mut r.relevancy,
+            () => return c.expected("MIN, MAX, ALL, COUNT, SAVE, PARTIAL, CONTEXT, UPDATE or RELEVANCY"),
         };
         *want = true;
         Ok(())
@@ -109,8 +120,22 @@ enum Open {
     List { keys: Vec<SearchKey>, outermost: bool },
     /// `NOT`, waiting for its key.
     Not,
+    /// `FUZZY`, waiting for its key.
+    Fuzzy,
     /// `OR`, waiting for one or two keys.
     Or(Option<SearchKey>),
+}
+
+/// `NOT`, `FUZZY` or `OR` and the space after it, if one stands next.
+fn prefix(c: &mut Cursor<'_>) -> Result<Option<Open>> {
+    let open = match () {
+        () if c.eat_word("NOT") => Open::Not,
+        () if c.eat_word("FUZZY") => Open::Fuzzy,
+        () if c.eat_word("OR") => Open::Or(None),
+        () => return Ok(None),
+    };
+    c.space()?;
+    Ok(Some(open))
 }
 
 fn program(c: &mut Cursor<'_>) -> Result<SearchKey> {
@@ -132,14 +157,8 @@ fn program(c: &mut Cursor<'_>) -> Result<SearchKey> {
             while c.eat(b' ') {}
             continue;
         }
-        if c.eat_word("NOT") {
-            c.space()?;
-            stack.push(Open::Not);
-            continue;
-        }
-        if c.eat_word("OR") {
-            c.space()?;
-            stack.push(Open::Or(None));
+        if let Some(open) = prefix(c)? {
+            stack.push(open);
             continue;
         }
         let mut done = key(c)?;
@@ -147,6 +166,7 @@ fn program(c: &mut Cursor<'_>) -> Result<SearchKey> {
         loop {
             match stack.pop() {
                 Some(Open::Not) => done = not(done),
+                Some(Open::Fuzzy) => done = fuzzy(done),
                 Some(Open::Or(Some(first))) => done = join(first, done, false),
                 Some(Open::Or(None)) => {
                     stack.push(Open::Or(Some(done)));
@@ -183,6 +203,13 @@ fn not(key: SearchKey) -> SearchKey {
     match key {
         SearchKey::Not(inner) => *inner,
         other => SearchKey::Not(Box::new(other)),
+    }
+}
+
+fn fuzzy(key: SearchKey) -> SearchKey {
+    match key {
+        SearchKey::Fuzzy(inner) => SearchKey::Fuzzy(inner),
+        other => SearchKey::Fuzzy(Box::new(other)),
     }
 }
 
@@ -223,7 +250,7 @@ fn too_deep(key: &SearchKey) -> bool {
         for key in level {
             match key {
                 SearchKey::And(keys) | SearchKey::Or(keys) => next.extend(keys),
-                SearchKey::Not(key) => next.push(key),
+                SearchKey::Not(key) | SearchKey::Fuzzy(key) => next.push(key),
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@ use mailstore::{SortField, SortKey, ThreadAlgorithm};
 use super::super::command::{Search, SearchKey, Sort, Thread};
 use super::{Cursor, search, words::Result};
 
-/// Most criteria of one SORT; there are nine different ones.
+/// Most criteria of one SORT; there are ten different ones.
 const MAX_SORT_KEYS: usize = 20;
 
 pub(super) fn sort(c: &mut Cursor<'_>, uid: bool) -> Result<Sort> {
@@ -32,7 +32,14 @@ pub(super) fn sort(c: &mut Cursor<'_>, uid: bool) -> Result<Sort> {
         return c.expected("at least one sort criterion");
     }
     c.space()?;
-    Ok(Sort { keys, search: search::in_charset(c, program)? })
+    let at = c.position();
+    let search = search::in_charset(c, program)?;
+    let is_scored = keys.iter().any(|key| key.field == SortField::Relevancy);
+    if is_scored && search.unknown_charset.is_none() && !search.key.is_fuzzy() {
+        // RFC 6203 section 6.
+        return c.expected_at(at, "a search with FUZZY, as it is to be sorted by RELEVANCY");
+    }
+    Ok(Sort { keys, search })
 }
 
 fn field(c: &mut Cursor<'_>) -> Result<SortField> {
@@ -47,8 +54,10 @@ fn field(c: &mut Cursor<'_>) -> Result<SortField> {
         "TO" => SortField::To,
         "DISPLAYFROM" => SortField::DisplayFrom,
         "DISPLAYTO" => SortField::DisplayTo,
+        "RELEVANCY" => SortField::Relevancy,
         _ => {
-            let want = "ARRIVAL, CC, DATE, DISPLAYFROM, DISPLAYTO, FROM, SIZE, SUBJECT or TO, perhaps after REVERSE";
+            let want = "ARRIVAL, CC, DATE, DISPLAYFROM, DISPLAYTO, FROM, RELEVANCY, SIZE, SUBJECT or TO, perhaps after \
+                        REVERSE";
             return c.expected_at(at, want);
         }
     })

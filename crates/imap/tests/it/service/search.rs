@@ -106,3 +106,55 @@ async fn a_search_names_no_charset_once_utf8_is_accepted_and_no_part_beside_all(
         c.run(command).await.ok();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fuzzy_searches_find_more_and_say_how_well_it_matches() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    assert!(c.run("CAPABILITY").await.ok().untagged[0].contains(" SEARCH=FUZZY"));
+    for (subject, text) in [
+        ("Running late", "I was running along the river before we went to work in the morning."),
+        ("A letter", "The children run to their school, and we have seen them from the window."),
+        ("Das Cafe", "nothing here"),
+        ("Das Caf\u{e9}", "running"),
+    ] {
+        let raw = format!("Subject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n");
+        c.append("INBOX", raw.as_bytes()).await.ok();
+    }
+    c.run("SELECT INBOX").await.ok();
+    for (key, found) in [
+        ("TEXT running", "1 4"),
+        ("FUZZY TEXT running", "1 2 4"),
+        ("FUZZY FUZZY TEXT running", "1 2 4"),
+        ("NOT FUZZY TEXT running", "3"),
+        ("FUZZY NOT TEXT running", "3"),
+        ("FUZZY (TEXT running SUBJECT letter)", "2"),
+        ("FUZZY TEXT running SUBJECT running", "1"),
+        ("OR FUZZY SUBJECT cafe BODY children", "2 3 4"),
+        ("SUBJECT cafe", "3"),
+        ("FUZZY ALL", "1 2 3 4"),
+        ("FUZZY UID 2:3", "2 3"),
+    ] {
+        assert_eq!(c.run(format!("SEARCH {key}")).await.ok().untagged, [format!("SEARCH {found}")], "{key}");
+    }
+    for (line, told) in [
+        ("SEARCH RETURN (RELEVANCY ALL) FUZZY TEXT running", "ALL 1:2,4 RELEVANCY (100 50 100)"),
+        ("SEARCH RETURN (ALL RELEVANCY COUNT MIN) FUZZY SUBJECT cafe", "MIN 3 ALL 3:4 RELEVANCY (100 50) COUNT 2"),
+        ("UID SEARCH RETURN (PARTIAL 2:3 RELEVANCY) FUZZY TEXT running", "UID PARTIAL (2:3 2,4) RELEVANCY (50 100)"),
+        ("SEARCH RETURN (COUNT) FUZZY TEXT running", "COUNT 3"),
+        ("SORT RETURN (ALL RELEVANCY) (RELEVANCY) UTF-8 FUZZY TEXT running", "ALL 1,4,2 RELEVANCY (100 100 50)"),
+    ] {
+        let tag = c.start(line).await;
+        assert_eq!(c.finish(&tag).await.ok().untagged, [format!("ESEARCH (TAG \"{tag}\") {told}")], "{line}");
+    }
+    for (line, sorted) in [
+        ("SORT (RELEVANCY) UTF-8 FUZZY TEXT running", "SORT 1 4 2"),
+        ("SORT (REVERSE RELEVANCY) UTF-8 FUZZY TEXT running", "SORT 2 1 4"),
+        ("SORT (RELEVANCY REVERSE ARRIVAL) UTF-8 FUZZY SUBJECT cafe", "SORT 3 4"),
+    ] {
+        assert_eq!(c.run(line).await.ok().untagged, [sorted], "{line}");
+    }
+    c.run("SEARCH RETURN (RELEVANCY) TEXT running").await.is("BAD Syntax error: expected a search with FUZZY");
+    c.run("SORT (RELEVANCY) UTF-8 TEXT running").await.is("BAD Syntax error: expected a search with FUZZY");
+    c.run("SEARCH FUZZY").await.is("BAD");
+}
