@@ -157,7 +157,7 @@ mod tests {
         for &(used_bytes, refused) in uses {
             let quota = Quota { used_bytes, messages: 1, limit_bytes: Some(1_000) };
             match step(&quota, refused, record) {
-                Step::Nothing => continue,
+                Step::Nothing => {}
                 Step::Tell(level) => {
                     told.push((used_bytes, level));
                     record = ToldRecord { level: level.number(), used_bytes };

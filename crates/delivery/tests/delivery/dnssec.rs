@@ -144,7 +144,7 @@ fn waiting(world: &World) -> BTreeMap<String, String> {
     let recipients = page.messages.into_iter().flat_map(|message| message.recipients);
     let tried = recipients.filter_map(|recipient| {
         let policy = recipient.security.map_or_else(String::new, |secured| secured.policy);
-        let domain = recipient.address.to_string().split_once('@')?.1.to_owned();
+        let domain = recipient.address.split_once('@')?.1.to_owned();
         Some((format!("{domain}."), format!("{policy}: {}", recipient.last_error?)))
     });
     tried.collect()
