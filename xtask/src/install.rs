@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::run::{root, run};
 
 /// What the tests of real clients and pages use: the program that shows a package is there, and the package.
-const DEBIAN: [(&str, &str); 14] = [
+const DEBIAN: [(&str, &str); 15] = [
     ("mbsync", "isync"),
     ("mutt", "mutt"),
     ("script", "bsdutils"),
@@ -22,6 +22,7 @@ const DEBIAN: [(&str, &str); 14] = [
     ("npm", "npm"),
     ("pebble", "pebble"),
     ("/usr/sbin/knotd", "knot"),
+    ("named-checkzone", "bind9-utils"),
 ];
 
 /// Whether `program` can be found on the PATH.

@@ -94,6 +94,7 @@ pub use options::{
     Authors, Credentials, DaneUse, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsException,
     TlsPolicy, Unsigned,
 };
+pub use outbound::sts::fetch::Unread as UnreadPolicy;
 pub use outbound::tls::TlsClients;
 pub use part::{ReceiptsPart, SUBMISSION};
 pub use progress::QueueProgress;
@@ -254,6 +255,18 @@ impl Delivery {
     /// Memory that messages take up which are coming in now, in bytes.
     pub fn incoming_bytes(&self) -> usize {
         self.inner.incoming_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The MTA-STS policy of a domain as other servers read it now: mode and hosts. To check one's own; nothing is kept.
+    ///
+    /// # Errors
+    /// It can't be read: why, and whether its host was reached.
+    pub async fn look_at_policy(&self, domain: &str) -> std::result::Result<(&'static str, Vec<String>), UnreadPolicy> {
+        let options = &self.inner.options;
+        let tls = TlsClients::new(&options.further_authorities)
+            .map_err(|error| UnreadPolicy { why: error.to_string(), reached: false })?;
+        let policy = outbound::sts::fetch::looked_at(domain, options, &*self.resolver(), &tls.verified).await?;
+        Ok((policy.mode.name(), policy.mx))
     }
 
     fn resolver(&self) -> Arc<dyn dnskit::Resolver> {

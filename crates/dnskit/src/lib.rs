@@ -2,10 +2,12 @@
 //!
 //! [`Resolver`] has one duty, [`Resolver::lookup`]; what most callers want of it ([`Resolver::mx`], [`Resolver::txt`], …) follows
 //! from that. [`SystemResolver`] asks the servers of the machine's configuration; [`Zone`] answers from memory, in tests.
+//! [`Authorities`] asks the name servers of a zone themselves.
 //!
 //! "There is no such record" and "nobody answered" are different answers ([`DnsError::is_final`]), and no caller may take the
 //! second for the first.
 
+mod authority;
 mod system;
 mod validating;
 mod zone;
@@ -14,6 +16,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 
+pub use authority::{Authorities, NameServer, Said, ServerError, ZoneServers};
 pub use system::{NoResolver, SystemResolver};
 pub use validating::ValidatingResolver;
 pub use zone::Zone;
@@ -41,6 +44,24 @@ pub enum Kind {
     Srv,
     /// Who may issue certificates (RFC 8659).
     Caa,
+}
+
+impl Kind {
+    /// Its name in zone files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Cname => "CNAME",
+            Self::Mx => "MX",
+            Self::Txt => "TXT",
+            Self::Ptr => "PTR",
+            Self::Ns => "NS",
+            Self::Tlsa => "TLSA",
+            Self::Srv => "SRV",
+            Self::Caa => "CAA",
+        }
+    }
 }
 
 /// What a record says. Names are in lower case, as ASCII, without the final dot.
@@ -117,6 +138,9 @@ pub struct Answer {
     pub secure: bool,
 }
 
+/// What [`DnsError::Temporary`] says where DNSSEC proves that an answer is false.
+pub const BOGUS: &str = "DNSSEC validation failed";
+
 /// Why the DNS gave no answer to use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DnsError {
@@ -135,6 +159,11 @@ impl DnsError {
     /// Whether the DNS has answered: there is no such thing.
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::NoSuchDomain | Self::NoRecords)
+    }
+
+    /// Whether DNSSEC proves that the answer was false.
+    pub fn is_bogus(&self) -> bool {
+        matches!(self, Self::Temporary(why) if why == BOGUS)
     }
 }
 
@@ -205,6 +234,15 @@ pub fn reverse_name(address: IpAddr) -> String {
     }
 }
 
+/// Whether two addresses are in one network, as far as addresses tell: what takes the one away may take the other.
+pub fn same_network(one: IpAddr, other: IpAddr) -> bool {
+    match (one.to_canonical(), other.to_canonical()) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..3] == other.octets()[..3],
+        (IpAddr::V6(one), IpAddr::V6(other)) => one.segments()[..3] == other.segments()[..3],
+        _ => false,
+    }
+}
+
 /// A name as answers have it: lower case, without the final dot.
 fn plain(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
@@ -221,6 +259,15 @@ mod tests {
         assert_eq!(name("::ffff:192.0.2.1"), "1.2.0.192.in-addr.arpa");
         let six = name("2001:db8::567:89ab");
         assert_eq!(six, "b.a.9.8.7.6.5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
+    }
+
+    #[test]
+    fn networks_are_told_apart_by_their_first_parts() {
+        let same = |one: &str, other: &str| same_network(one.parse().unwrap(), other.parse().unwrap());
+        assert!(same("192.0.2.1", "192.0.2.200") && same("::ffff:192.0.2.1", "192.0.2.9"));
+        assert!(same("2001:db8:1::1", "2001:db8:1:ffff::2"));
+        assert!(!same("192.0.2.1", "198.51.100.1") && !same("2001:db8:1::1", "2001:db8:2::1"));
+        assert!(!same("::1", "127.0.0.1"));
     }
 
     #[test]

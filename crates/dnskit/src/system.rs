@@ -10,7 +10,7 @@ use hickory_resolver::net::{DnsError as HickoryDnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
-use crate::{Answer, Caa, Data, DnsError, Kind, Mx, Resolver, Srv, Tlsa, plain};
+use crate::{Answer, BOGUS, Caa, Data, DnsError, Kind, Mx, Resolver, Srv, Tlsa, plain};
 
 /// The resolver of the machine's configuration (`/etc/resolv.conf`), with a cache. Cheap to clone.
 #[derive(Clone)]
@@ -115,7 +115,7 @@ impl Resolver for NoResolver {
     }
 }
 
-const fn record_type(kind: Kind) -> RecordType {
+pub(crate) const fn record_type(kind: Kind) -> RecordType {
     match kind {
         Kind::A => RecordType::A,
         Kind::Aaaa => RecordType::AAAA,
@@ -130,7 +130,7 @@ const fn record_type(kind: Kind) -> RecordType {
     }
 }
 
-fn data(record: &RData) -> Option<Data> {
+pub(crate) fn data(record: &RData) -> Option<Data> {
     Some(match record {
         RData::A(address) => Data::Address(IpAddr::V4(address.0)),
         RData::AAAA(address) => Data::Address(IpAddr::V6(address.0)),
@@ -181,7 +181,7 @@ fn dns_error(error: &NetError) -> DnsError {
             }
         }
         NetError::Dns(HickoryDnsError::Nsec { .. } | HickoryDnsError::DnssecBogus) => {
-            DnsError::Temporary("DNSSEC validation failed".to_owned())
+            DnsError::Temporary(BOGUS.to_owned())
         }
         other => DnsError::Temporary(other.to_string()),
     }

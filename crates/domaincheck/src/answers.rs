@@ -1,6 +1,6 @@
 //! What the DNS has said so far, and what it has still to be asked.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -41,11 +41,70 @@ impl Told {
     }
 }
 
+/// How a name server of the domain's zone is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// It answers for the zone.
+    Answers,
+    /// It answers, and not for the zone: why.
+    Lame(String),
+    /// It does not answer: why.
+    Silent(String),
+    /// Its name has no address.
+    NoAddress,
+    /// This machine has no way to it.
+    NoRoute,
+}
+
+/// The name servers of the domain's zone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Servers {
+    /// The zone's name.
+    pub zone: String,
+    /// Each with how it is.
+    pub seen: Vec<(String, Seen)>,
+}
+
+/// A TLS policy (MTA-STS) as others read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedPolicy {
+    /// `testing`, `enforce` or `none`.
+    pub mode: String,
+    /// The hosts that it allows.
+    pub hosts: Vec<String>,
+}
+
+/// Why a policy can't be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadPolicy {
+    /// In words.
+    pub why: String,
+    /// Its host was reached: others can't read it either.
+    pub reached: bool,
+}
+
 /// The answers so far. A question without an answer is noted and counts as silence.
 #[derive(Debug, Default)]
 pub struct Answers {
     said: HashMap<Question, Result<Answer, DnsError>>,
     open: RefCell<BTreeMap<(String, u8), Question>>,
+    /// The name servers of the domain's zone; none where they were not looked for.
+    pub servers: Option<Servers>,
+    /// What the name servers don't agree about: name and type, and those that say something else than the others.
+    pub differing: BTreeMap<String, Vec<String>>,
+    /// Resolvers don't accept what the name servers say: why.
+    pub not_accepted: Option<NotAccepted>,
+    policy: Option<Result<ServedPolicy, UnreadPolicy>>,
+    policy_wanted: Cell<bool>,
+}
+
+/// Why resolvers don't accept what the name servers say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotAccepted {
+    /// DNSSEC proves it false.
+    Bogus,
+    /// They don't say why.
+    Refused(String),
 }
 
 impl Answers {
@@ -70,6 +129,23 @@ impl Answers {
     /// The questions that were noted since the last time.
     pub fn take_open(&self) -> Vec<Question> {
         std::mem::take(&mut *self.open.borrow_mut()).into_values().collect()
+    }
+
+    /// The TLS policy as others read it; none if it was not read yet, which is noted.
+    pub fn policy(&self) -> Option<&Result<ServedPolicy, UnreadPolicy>> {
+        self.policy_wanted.set(self.policy.is_none());
+        self.policy.as_ref()
+    }
+
+    /// Whether the TLS policy was asked for and is not there.
+    pub fn wants_policy(&self) -> bool {
+        self.policy_wanted.get()
+    }
+
+    /// Takes the TLS policy in.
+    pub fn put_policy(&mut self, read: Result<ServedPolicy, UnreadPolicy>) {
+        self.policy_wanted.set(false);
+        self.policy = Some(read);
     }
 
     /// Takes an answer in.

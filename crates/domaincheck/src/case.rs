@@ -12,7 +12,35 @@ pub(crate) struct Case<'a> {
     pub domain: &'a Domain,
     pub answers: &'a Answers,
     pub now_ms: i64,
+    /// What comes from a wildcard record counts as not there.
+    pub without_wildcards: bool,
 }
+
+impl Case<'_> {
+    /// The TXT records of a name.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, String> {
+        let texts = self.answers.texts(name)?;
+        if self.without_wildcards && self.is_wildcard(&texts)? {
+            return Ok(Vec::new());
+        }
+        Ok(texts)
+    }
+
+    /// Whether these are the texts of every name of the domain that is not there.
+    pub fn is_wildcard(&self, texts: &[String]) -> Result<bool, String> {
+        if texts.is_empty() {
+            return Ok(false);
+        }
+        let mut everywhere = self.answers.texts(&format!("{NO_SUCH_LABEL}.{}", self.domain.name))?;
+        let mut texts = texts.to_vec();
+        everywhere.sort_unstable();
+        texts.sort_unstable();
+        Ok(texts == everywhere)
+    }
+}
+
+/// A label that nobody has: what is found there comes from a wildcard record.
+const NO_SUCH_LABEL: &str = "_holdfast-no-such-name";
 
 /// The result of one comparison: what the DNS has, and what is wrong.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::answers::Answers;
 use crate::judge::dkim_is_there;
-use crate::{Report, Service, Wanted, ask, wanted, zone};
+use crate::{Report, Service, Sources, Wanted, ask, wanted, zone};
 
 /// Tells what the service is at the moment.
 type Describe = Arc<dyn Fn() -> Service + Send + Sync>;
@@ -21,7 +21,7 @@ pub struct Checks(Arc<Inner>);
 
 struct Inner {
     directory: Directory,
-    resolver: Arc<dyn Resolver>,
+    sources: Sources,
     service: Describe,
     /// Where reports outlast the process.
     file: Option<PathBuf>,
@@ -35,8 +35,17 @@ impl Checks {
         resolver: Arc<dyn Resolver>,
         service: impl Fn() -> Service + Send + Sync + 'static,
     ) -> Self {
+        Self::asking(directory, Sources::only(resolver), service)
+    }
+
+    /// Over a directory and all that can be asked.
+    pub fn asking(
+        directory: Directory,
+        sources: Sources,
+        service: impl Fn() -> Service + Send + Sync + 'static,
+    ) -> Self {
         let service: Describe = Arc::new(service);
-        Self(Arc::new(Inner { directory, resolver, service, file: None, reports: Mutex::default() }))
+        Self(Arc::new(Inner { directory, sources, service, file: None, reports: Mutex::default() }))
     }
 
     /// The same with reports kept in a file. One that can't be read is begun again: checks make new reports.
@@ -46,7 +55,7 @@ impl Checks {
         let inner = &self.0;
         Self(Arc::new(Inner {
             directory: inner.directory.clone(),
-            resolver: inner.resolver.clone(),
+            sources: inner.sources.clone(),
             service: inner.service.clone(),
             file: Some(file.to_owned()),
             reports: Mutex::new(reports.collect()),
@@ -98,13 +107,13 @@ impl Checks {
         let before = self.domain(name)?;
         let service = self.service();
         let (mut report, seen) = {
-            let (report, answers) = ask::check(&*self.0.resolver, &service, &before, now_ms).await;
+            let (report, answers) = ask::check(&self.0.sources, &service, &before, now_ms).await;
             (report, keys_seen(&before, &answers))
         };
         let turns = self.0.directory.dkim_seen(&before.name, seen).await?;
         if !turns.is_empty() {
             // What was waiting is in use now.
-            report = ask::check(&*self.0.resolver, &service, &self.domain(name)?, now_ms).await.0;
+            report = ask::check(&self.0.sources, &service, &self.domain(name)?, now_ms).await.0;
         }
         let report = Arc::new(report);
         self.keep(&report);

@@ -24,6 +24,8 @@ pub enum Record {
     Addresses,
     /// The names of the service's addresses.
     Reverse,
+    /// The servers that answer for the domain.
+    NameServers,
     /// Who receives the domain's mail.
     Mx,
     /// Who sends it.
@@ -98,6 +100,7 @@ const fn about(record: &Record) -> (Need, &'static str) {
     match record {
         Record::Addresses => (Required, "the address of the mail server"),
         Record::Reverse => (Required, "the name of the mail server's address, set by the provider of the address"),
+        Record::NameServers => (Required, "the servers that answer for the domain, set at its registrar"),
         Record::Mx => (Required, "the server that receives mail for the domain"),
         Record::Spf => (Required, "the servers allowed to send mail for the domain"),
         Record::Dkim(_, DkimState::InUse) => (Required, "the public key of its DKIM signatures"),
@@ -118,6 +121,7 @@ const fn about(record: &Record) -> (Need, &'static str) {
 pub fn wanted(service: &Service, domain: &Domain) -> Vec<Wanted> {
     let (name, host) = (&domain.name, service.hostname.to_ascii_lowercase());
     let mut list = List(Vec::new());
+    list.add(Record::NameServers, ("Name servers", "NS"), name.clone(), Vec::new());
     let relays = service.relays.iter().enumerate();
     let relays =
         relays.map(|(at, relay)| format!("{} {}.", 20 + 10 * at, relay.trim_end_matches('.').to_ascii_lowercase()));

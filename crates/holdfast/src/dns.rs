@@ -5,9 +5,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use async_trait::async_trait;
+use delivery::Delivery;
 use directory::Directory;
-use dnskit::{NoResolver, Resolver, SystemResolver};
-use domaincheck::{Certificate, Checks, MailService, Service};
+use dnskit::{Authorities, NoResolver, Resolver, SystemResolver, ValidatingResolver};
+use domaincheck::{Certificate, Checks, MailService, Policies, ServedPolicy, Service, Sources, UnreadPolicy};
 use doorkit::Tls;
 use relay::Receiver;
 
@@ -30,18 +32,45 @@ fn usable(made: Result<SystemResolver, dnskit::DnsError>) -> Arc<dyn Resolver> {
     }
 }
 
+/// Reads policies by the means with which those of others are read before mail goes out.
+struct ByDelivery(Delivery);
+
+#[async_trait]
+impl Policies for ByDelivery {
+    async fn read(&self, domain: &str) -> Result<ServedPolicy, UnreadPolicy> {
+        match self.0.look_at_policy(domain).await {
+            Ok((mode, hosts)) => Ok(ServedPolicy { mode: mode.to_owned(), hosts }),
+            Err(unread) => Err(UnreadPolicy { why: unread.why, reached: unread.reached }),
+        }
+    }
+}
+
+/// Whom the checks ask. The resolver has no memory: a record that was just set is to be seen.
+fn sources(config: &Config, delivery: &Delivery) -> Sources {
+    let servers = config.dns.addresses();
+    // That the DNS can't be used was said of the other.
+    let resolver = usable(SystemResolver::forgetful(&servers));
+    let proving = ValidatingResolver::asking(&servers, false).ok();
+    let port = Some(config.dns.authority_port).filter(|port| *port > 0);
+    Sources {
+        authorities: port.map(|port| Authorities::at_port(resolver.clone(), port)),
+        proving: proving.map(|resolver| Arc::new(resolver) as Arc<dyn Resolver>),
+        policies: Some(Arc::new(ByDelivery(delivery.clone()))),
+        resolver,
+    }
+}
+
 /// The checks of all domains. `tls` is set once the certificate was read, `relays` once relays may connect.
 pub fn checks(
-    directory: &Directory,
+    (directory, delivery): (&Directory, &Delivery),
     config: &Config,
     tls: Arc<OnceLock<Tls>>,
     relays: Arc<OnceLock<Arc<Receiver>>>,
 ) -> Checks {
     let (directory, config) = (directory.clone(), config.clone());
-    // One without a memory: a record that was just set is to be seen. That the DNS can't be used was said of the other.
-    let resolver = usable(SystemResolver::forgetful(&config.dns.addresses()));
+    let sources = sources(&config, delivery);
     let file = config.data_dir.join(REPORTS);
-    Checks::new(directory, resolver, move || {
+    Checks::asking(directory, sources, move || {
         let paired = relays.get().map(|receiver| receiver.relays()).unwrap_or_default();
         service(&config, tls.get(), &paired.into_iter().map(|relay| relay.name).collect::<Vec<_>>())
     })

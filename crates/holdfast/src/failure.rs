@@ -21,6 +21,10 @@ pub enum Code {
     Alarms,
     /// Something that is stored is damaged or missing.
     Damaged,
+    /// The DNS gave no answer about a domain's records.
+    DnsUnanswered,
+    /// A domain's records have problems.
+    DomainProblems,
     /// A drill found problems, or could not run.
     DrillFailed,
     /// The data folder is in use.
@@ -44,9 +48,11 @@ pub enum Code {
 impl Code {
     /// All, with when they are given: the documents have the same list.
     #[cfg(test)]
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Alarms,
         Self::Damaged,
+        Self::DnsUnanswered,
+        Self::DomainProblems,
         Self::DrillFailed,
         Self::InUse,
         Self::NoData,
@@ -63,6 +69,8 @@ impl Code {
         match self {
             Self::Alarms => "alarms",
             Self::Damaged => "damaged",
+            Self::DnsUnanswered => "dns-unanswered",
+            Self::DomainProblems => "domain-problems",
             Self::DrillFailed => "drill-failed",
             Self::InUse => "in-use",
             Self::NoData => "no-data",

@@ -73,7 +73,12 @@ impl Running {
     pub fn on(services: Services) -> Arc<Self> {
         let (tls, relays) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         Arc::new(Self {
-            checks: dns::checks(&services.directory, &services.config, tls.clone(), Arc::clone(&relays)),
+            checks: dns::checks(
+                (&services.directory, &services.delivery),
+                &services.config,
+                tls.clone(),
+                Arc::clone(&relays),
+            ),
             archives: Archives::new(&services.config),
             primary: OnceLock::new(),
             relays,

@@ -325,29 +325,3 @@ impl Receiver {
         }
     }
 }
-
-/// Whether two addresses are in one network, as far as addresses tell: what takes the one away may take the other.
-fn is_near(one: IpAddr, other: IpAddr) -> bool {
-    match (one.to_canonical(), other.to_canonical()) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..3] == other.octets()[..3],
-        (IpAddr::V6(one), IpAddr::V6(other)) => one.segments()[..3] == other.segments()[..3],
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_relay_in_the_same_network_is_near() {
-        let near = |one: &str, other: &str| is_near(one.parse().unwrap(), other.parse().unwrap());
-        assert!(
-            near("192.0.2.1", "192.0.2.200") && near("::ffff:192.0.2.1", "192.0.2.9") && near("127.0.0.1", "127.0.0.1")
-        );
-        assert!(near("2001:db8:1::1", "2001:db8:1:ffff::2"));
-        assert!(
-            !near("192.0.2.1", "198.51.100.1") && !near("2001:db8:1::1", "2001:db8:2::1") && !near("::1", "127.0.0.1")
-        );
-    }
-}

@@ -151,6 +151,30 @@ async fn an_exception_is_over_when_its_time_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ones_own_policy_is_looked_at_as_others_read_it() {
+    let far = Far::new(&["STARTTLS"], |authority| authority.server(&[MX])).await;
+    let world = far.world().await;
+    let look = async || world.delivery.look_at_policy("far.example").await;
+    far.web.policy("testing", MX, WEEK);
+    assert_eq!(look().await, Ok(("testing", vec![MX.to_owned()])));
+    far.web.policy("enforce", MX, WEEK);
+    assert_eq!(look().await, Ok(("enforce", vec![MX.to_owned()])), "nothing is kept");
+    for (status, kind, body) in
+        [("404 Not Found", "text/plain", ""), ("200 OK", "text/html", "x"), ("200 OK", "text/plain", "x")]
+    {
+        far.web.say(status, kind, body);
+        assert!(look().await.is_err_and(|unread| unread.reached), "{status} {kind}");
+    }
+    far.zone.remove("mta-sts.far.example");
+    assert!(look().await.is_err_and(|unread| !unread.reached));
+    let far = Far::new(&["STARTTLS"], |authority| authority.server(&[MX])).await;
+    let other = Web::start(far.authority.server(&["other.example"]).acceptor).await;
+    let far = Far::of(far.authority, other, far.fake);
+    let world = far.world().await;
+    assert!(world.delivery.look_at_policy("far.example").await.is_err_and(|unread| unread.reached), "a certificate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_policy_is_not_obeyed_and_not_asked_for_again_at_once() {
     let long = format!("version: STSv1\nmode: enforce\nmx: other.example\nmax_age: 1\nx: {}\n", "y".repeat(65 << 10));
     let good = "version: STSv1\nmode: enforce\nmx: other.example\nmax_age: 604800\n";

@@ -25,7 +25,7 @@ pub(super) fn judge(case: &Case<'_>, wanted: &Wanted, selector: &str) -> Verdict
     let Some(key) = case.domain.all_dkim.iter().find(|key| key.selector() == selector) else {
         return Verdict::default();
     };
-    let texts = match case.answers.texts(&wanted.name) {
+    let texts = match case.texts(&wanted.name) {
         Err(why) => return Verdict::silent(&why),
         Ok(texts) => texts,
     };

@@ -23,7 +23,7 @@ fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 pub(super) fn judge(case: &Case<'_>, wanted: &Wanted) -> Verdict {
-    let texts = match case.answers.texts(&wanted.name) {
+    let texts = match case.texts(&wanted.name) {
         Err(why) => return Verdict::silent(&why),
         Ok(texts) => texts,
     };
@@ -36,7 +36,11 @@ pub(super) fn judge(case: &Case<'_>, wanted: &Wanted) -> Verdict {
             "There is a text that looks like a DMARC record, but other servers don't take it for one: it must begin with \u{201c}v=DMARC1;\u{201d}, without quotes.",
             "Replace it by the record below.",
         ),
-        [] => return inherited(case, wanted),
+        [] => {
+            let inherited = inherited(case, wanted);
+            let found = if inherited.found.is_empty() { texts } else { inherited.found };
+            return Verdict { found, ..inherited };
+        }
         [one] => {
             let policy = tag(one, "p").unwrap_or_default().to_ascii_lowercase();
             match policy.as_str() {

@@ -56,6 +56,16 @@ pub(super) fn addresses(case: &Case<'_>, wanted: &Wanted) -> Verdict {
             "Correct the A and AAAA records. If this machine is behind another address (NAT), list that in domains.addresses.",
         );
     }
+    let lacking: Vec<String> =
+        known.iter().filter(|address| !found.contains(address)).map(ToString::to_string).collect();
+    if !lacking.is_empty() && !all_strange {
+        verdict.fault(
+            State::Advice,
+            "host-address-missing",
+            format!("This machine also has the address {}, which the DNS doesn't have for {host}.", lacking.join(", ")),
+            "Add it as an A record (AAAA for IPv6) if mail leaves from there; otherwise list the right ones in domains.addresses.",
+        );
+    }
     if let Some(cname) = case.answers.cname(host).ok().flatten() {
         verdict.fault(
             State::Problem,

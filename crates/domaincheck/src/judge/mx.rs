@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use dnskit::{Kind, Mx};
+use dnskit::{Kind, Mx, same_network};
 
 use crate::answers::Told;
-use crate::case::{Case, Verdict, is_here, missing};
+use crate::case::{Case, Verdict, is_here, missing, own_addresses};
 use crate::{State, Wanted};
 
 /// Hosts of one domain that are looked at.
@@ -34,6 +34,17 @@ pub(super) fn judge(case: &Case<'_>, wanted: &Wanted) -> Verdict {
         }
         Told::Nothing | Told::Records(_) => {}
     }
+    // A resolver follows it; what stands beside it is lost.
+    if let Ok(Some(target)) = case.answers.cname(name) {
+        let mut verdict = Verdict::default();
+        verdict.fault(
+            State::Problem,
+            "domain-cname",
+            format!("{name} is only another name (CNAME) of {target}. Beside a CNAME there can be no MX, SPF or other records, so the domain can't have mail of its own."),
+            format!("Replace the CNAME record of {name} by A and AAAA records (some providers call that ALIAS or flattening). Then add the records below."),
+        );
+        return verdict;
+    }
     let all = case.answers.mx(name).unwrap_or_default();
     if all.is_empty() {
         return missing(case, wanted, "mx-missing");
@@ -61,7 +72,70 @@ pub(super) fn judge(case: &Case<'_>, wanted: &Wanted) -> Verdict {
         }
     }
     compare(ours, &others, &mut verdict);
+    if ours.is_some() {
+        absent(case, &all, &mut verdict);
+    }
     verdict
+}
+
+/// Names of this service, and relays, that mail should be able to go to as well.
+fn absent(case: &Case<'_>, all: &[Mx], verdict: &mut Verdict) {
+    let is_there = |name: &str| all.iter().any(|mx| mx.host.eq_ignore_ascii_case(name.trim_end_matches('.')));
+    let join = |names: Vec<&str>| names.join(", ");
+    let relays: Vec<&str> = case.service.relays.iter().map(String::as_str).filter(|relay| !is_there(relay)).collect();
+    if !relays.is_empty() {
+        verdict.fault(
+            State::Warning,
+            "mx-relay-missing",
+            format!(
+                "The MX records don't name the relay {}: no mail goes there while this service is down.",
+                join(relays)
+            ),
+            "Add it with a larger number, as below.",
+        );
+    }
+    // A record for another name of this machine counts for all of its names.
+    let hostname_is_there = is_there(&case.service.hostname);
+    let others = case.service.also_known_as.iter().map(String::as_str).filter(|name| !is_there(name));
+    let others: Vec<&str> = others.filter(|_| hostname_is_there).collect();
+    if !others.is_empty() {
+        verdict.fault(
+            State::Advice,
+            "mx-other-name",
+            format!(
+                "The MX records don't name {}: when the DNS of the first name fails, no mail arrives.",
+                join(others)
+            ),
+            "Add the records below.",
+        );
+    }
+}
+
+/// A relay takes mail while this service is down: it needs an address, and in another network.
+fn relay(case: &Case<'_>, host: &str, verdict: &mut Verdict) {
+    let addresses = match case.answers.addresses(host) {
+        Err(why) => return verdict.unanswered(&format!("{host}: {why}")),
+        Ok(addresses) => addresses,
+    };
+    if addresses.is_empty() {
+        verdict.fault(
+            State::Warning,
+            "mx-relay-no-address",
+            format!("The relay {host} has no address in the DNS: no mail can go there."),
+            "Add an A record for it (and AAAA for IPv6).",
+        );
+        return;
+    }
+    let ours = own_addresses(case).unwrap_or_default();
+    let near = addresses.iter().find(|one| ours.iter().any(|our| same_network(**one, *our)));
+    if let Some(near) = near {
+        verdict.fault(
+            State::Warning,
+            "mx-relay-near",
+            format!("The relay {host} ({near}) is in the network of this machine: what takes this service away may take the relay too."),
+            "Run the relay at another provider, or at least in another network.",
+        );
+    }
 }
 
 /// Where a host leads; notes what is wrong with it. `None` if that can't be told.
@@ -92,6 +166,7 @@ fn leads(case: &Case<'_>, mx: &Mx, verdict: &mut Verdict) -> Option<Leads> {
         }
     }
     if case.service.is_relay(host) {
+        relay(case, host, verdict);
         return Some(Leads::Relay);
     }
     match (case.answers.addresses(host), is_here(case, host)) {
@@ -121,7 +196,7 @@ fn compare(ours: Option<u16>, others: &[(&Mx, Leads)], verdict: &mut Verdict) {
         of.map(|(mx, _)| mx.host.as_str()).collect::<Vec<_>>()
     };
     let Some(ours) = ours else {
-        if verdict.faults.is_empty() {
+        if verdict.faults.iter().all(|fault| fault.code.starts_with("mx-relay")) {
             let all = names(others.iter().map(|(mx, _)| mx.host.as_str()).collect());
             verdict.fault(
                 State::Problem,

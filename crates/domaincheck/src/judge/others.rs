@@ -11,7 +11,7 @@ const MAX_PARENTS: usize = 8;
 
 /// TLS-RPT (RFC 8460 section 3).
 pub(super) fn tls_reports(case: &Case<'_>, wanted: &Wanted) -> Verdict {
-    let texts = match case.answers.texts(&wanted.name) {
+    let texts = match case.texts(&wanted.name) {
         Err(why) => return Verdict::silent(&why),
         Ok(texts) => texts,
     };

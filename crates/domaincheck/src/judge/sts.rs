@@ -15,7 +15,7 @@ fn id(text: &str) -> Option<&str> {
 }
 
 pub(super) fn record(case: &Case<'_>, wanted: &Wanted) -> Verdict {
-    let texts = match case.answers.texts(&wanted.name) {
+    let texts = match case.texts(&wanted.name) {
         Err(why) => return Verdict::silent(&why),
         Ok(texts) => texts,
     };
@@ -111,8 +111,45 @@ pub(super) fn host(case: &Case<'_>, wanted: &Wanted) -> Verdict {
                     ),
                     format!("Get a certificate that includes {}.", wanted.name),
                 );
+            } else if announced {
+                served(case, &wanted.name, &mut verdict);
             }
         }
     }
     verdict
+}
+
+/// The policy as others read it.
+fn served(case: &Case<'_>, host: &str, verdict: &mut Verdict) {
+    let policy = Policy::of(case.service, case.domain.mta_sts);
+    match case.answers.policy() {
+        None => {}
+        Some(Ok(served)) => {
+            let mut hosts = served.hosts.clone();
+            hosts.sort_unstable();
+            let mut wanted = policy.hosts.clone();
+            wanted.sort_unstable();
+            if served.mode != case.domain.mta_sts.name() || hosts != wanted {
+                verdict.fault(
+                    State::Warning,
+                    "sts-policy-other",
+                    format!("https://{host} serves another policy than this service has (mode {}, {}).", served.mode, hosts.join(", ")),
+                    "See what answers there in place of this service: a proxy, or another web server with a policy of its own.",
+                );
+            }
+        }
+        Some(Err(unread)) => verdict.fault(
+            if unread.reached { State::Warning } else { State::Advice },
+            "sts-policy-unread",
+            format!("The policy can't be read over HTTPS: {}.", unread.why.trim_end_matches('.')),
+            if unread.reached {
+                "Other servers can't read it either: correct what answers there. The certificate must be for that name.".to_owned()
+            } else {
+                format!(
+                    "Open port 443 to this service. If https://{host}/.well-known/mta-sts.txt can be read from other networks, \
+                     only this machine can't reach its own public address, and there is nothing to do."
+                )
+            },
+        ),
+    }
 }

@@ -2,4 +2,6 @@
 
 mod records;
 mod rotation;
+mod servers;
+mod snippet;
 mod world;

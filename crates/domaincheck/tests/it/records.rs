@@ -1,10 +1,11 @@
 //! Each kind of wrong record is told apart.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use directory::MtaSts;
 use dnskit::{Caa, Data, Kind, Mx, Srv};
-use domaincheck::State;
+use domaincheck::{Checks, Policies, ServedPolicy, Sources, State, UnreadPolicy};
 
 use crate::world::{ADDRESS, DOMAIN, HOST, SIX, World};
 
@@ -87,14 +88,14 @@ async fn mx_records_that_do_not_lead_here_are_told_apart() {
     world.set_all();
     for (records, expected) in [
         (mx(&[(10, HOST), (20, "relay.example")]), &[][..]),
-        (mx(&[(0, "alias.example")]), &["sts-mx"][..]),
+        (mx(&[(0, "alias.example")]), &["mx-relay-missing", "sts-mx"][..]),
         (mx(&[(10, "other.example")]), &["mx-elsewhere", "spf-not-listed", "sts-mx"]),
         (mx(&[(10, "relay.example")]), &["mx-elsewhere", "spf-not-listed"]),
-        (mx(&[(10, HOST), (5, "other.example")]), &["mx-stranger-first", "sts-mx"]),
-        (mx(&[(10, HOST), (10, "other.example")]), &["mx-stranger-first", "sts-mx"]),
-        (mx(&[(10, HOST), (50, "other.example")]), &["mx-stranger", "sts-mx"]),
+        (mx(&[(10, HOST), (5, "other.example")]), &["mx-stranger-first", "mx-relay-missing", "sts-mx"]),
+        (mx(&[(10, HOST), (10, "other.example")]), &["mx-stranger-first", "mx-relay-missing", "sts-mx"]),
+        (mx(&[(10, HOST), (50, "other.example")]), &["mx-stranger", "mx-relay-missing", "sts-mx"]),
         (mx(&[(10, HOST), (10, "relay.example")]), &["mx-relay-first"]),
-        (mx(&[(10, "cname.example")]), &["mx-cname", "sts-mx"]),
+        (mx(&[(10, "cname.example")]), &["mx-cname", "mx-relay-missing", "sts-mx"]),
         (mx(&[(10, ADDRESS)]), &["mx-address", "spf-not-listed", "sts-mx"]),
         (mx(&[(10, "nowhere.example")]), &["mx-no-address", "spf-not-listed", "sts-mx"]),
         (mx(&[(0, "")]), &["mx-null", "spf-not-listed", "sts-mx"]),
@@ -397,7 +398,7 @@ async fn the_services_other_names_are_wanted_beside_the_first_and_looked_for() {
     world.service.lock().also_known_as = vec!["mail2.example.com".to_owned()];
     let wanted = world.wanted();
     let of = |name: &str| {
-        let found = wanted.iter().find(|wanted| wanted.name == name);
+        let found = wanted.iter().find(|wanted| wanted.name == name && wanted.kind != "NS");
         found.map(|wanted| wanted.records.clone()).unwrap_or_default()
     };
     assert_eq!(of(DOMAIN), [format!("10 {HOST}."), "11 mail2.example.com.".to_owned()]);
@@ -413,4 +414,106 @@ async fn the_services_other_names_are_wanted_beside_the_first_and_looked_for() {
     world.zone.remove("mail2.example.com");
     world.zone.address("mail2.example.com", "192.0.2.99");
     assert!(world.codes().await.contains(&"host-address".to_owned()));
+}
+
+#[tokio::test]
+async fn relays_are_in_the_dns_with_an_address_in_another_network() {
+    let world = World::new().await;
+    world.service.lock().relays = vec!["relay.example.".to_owned()];
+    world.set_all();
+    for (address, expected) in [
+        ("198.51.100.10", &[][..]),
+        ("192.0.2.200", &["mx-relay-near"][..]),
+        ("2001:db8:0:9::1", &["mx-relay-near"]),
+        ("2001:db8:1::1", &[]),
+    ] {
+        world.zone.remove("relay.example");
+        world.zone.address("relay.example", address);
+        assert_eq!(world.codes().await, expected, "{address}");
+    }
+    world.zone.remove("relay.example");
+    assert_eq!(world.codes().await, ["mx-relay-no-address"]);
+    world.silence("relay.example", Kind::A);
+    world.silence("relay.example", Kind::Aaaa);
+    assert_eq!(world.codes().await, ["unanswered"; 2], "for MX and SPF");
+}
+
+#[tokio::test]
+async fn a_domain_that_is_only_another_name_can_have_no_mail() {
+    let world = World::new().await;
+    world.zone.address("web.example", "198.51.100.80");
+    world.zone.remove(DOMAIN);
+    world.zone.cname(DOMAIN, "web.example");
+    let codes = world.codes().await;
+    assert_eq!(codes[0], "domain-cname", "{codes:?}");
+    assert!(!codes.contains(&"mx-missing".to_owned()), "{codes:?}");
+}
+
+#[tokio::test]
+async fn what_a_wildcard_record_answers_is_not_taken_for_a_record() {
+    let world = World::new().await;
+    let everywhere = "v=spf1 -all";
+    let names = [format!("_dmarc.{DOMAIN}"), format!("_mta-sts.{DOMAIN}"), format!("_smtp._tls.{DOMAIN}")];
+    let key = world.domain().dkim[0].dns_name(DOMAIN);
+    for name in names.iter().chain([&key, &format!("_holdfast-no-such-name.{DOMAIN}")]) {
+        world.set_text(name, &[everywhere]);
+    }
+    let report = world.check().await;
+    let codes: BTreeSet<&str> = report.codes().into_iter().collect();
+    assert_eq!(codes, BTreeSet::from(["dkim-missing", "dmarc-missing", "sts-missing", "tlsrpt-missing"]));
+    let faults: Vec<_> = report.items.iter().flat_map(|item| &item.faults).collect();
+    assert!(faults.iter().all(|fault| fault.says.contains("*.example.org")), "{report:#?}");
+    // The right record may come from a wildcard too.
+    world.set_text(&names[2], &["v=TLSRPTv1; rua=mailto:a@example.org"]);
+    world.set_text(&format!("_holdfast-no-such-name.{DOMAIN}"), &["v=TLSRPTv1; rua=mailto:a@example.org"]);
+    assert!(!world.codes().await.contains(&"tlsrpt-missing".to_owned()));
+}
+
+#[tokio::test]
+async fn an_address_of_this_machine_that_the_dns_lacks_is_named() {
+    let world = World::new().await;
+    world.service.lock().addresses = vec![ADDRESS.parse().unwrap(), SIX.parse().unwrap()];
+    assert_eq!(world.codes().await, [""; 0]);
+    world.zone.remove(HOST);
+    world.zone.address(HOST, ADDRESS);
+    assert!(world.codes().await.contains(&"host-address-missing".to_owned()));
+}
+
+/// A web server as others find it.
+struct Web(Result<ServedPolicy, UnreadPolicy>);
+
+#[async_trait::async_trait]
+impl Policies for Web {
+    async fn read(&self, domain: &str) -> Result<ServedPolicy, UnreadPolicy> {
+        assert_eq!(domain, DOMAIN);
+        self.0.clone()
+    }
+}
+
+#[tokio::test]
+async fn the_policy_is_read_as_others_read_it_once_it_is_announced() {
+    let world = World::new().await;
+    let served = |mode: &str, hosts: &[&str]| {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        Ok(ServedPolicy { mode: mode.to_owned(), hosts })
+    };
+    let unread = |reached| Err(UnreadPolicy { why: "HTTP status 404".to_owned(), reached });
+    let check = async |policy| {
+        let sources = Sources { policies: Some(Arc::new(Web(policy))), ..Sources::only(world.zone.clone()) };
+        let checks = Checks::asking(world.directory.clone(), sources, crate::world::service);
+        let report = checks.check(DOMAIN).await.unwrap().0;
+        (report.codes().join(" "), report.state())
+    };
+    for (policy, expected) in [
+        (served("testing", &[HOST]), ("", State::Ok)),
+        (served("enforce", &[HOST]), ("sts-policy-other", State::Warning)),
+        (served("testing", &[HOST, "old.example"]), ("sts-policy-other", State::Warning)),
+        (unread(true), ("sts-policy-unread", State::Warning)),
+        (unread(false), ("sts-policy-unread", State::Advice)),
+    ] {
+        let found = check(policy.clone()).await;
+        assert_eq!((found.0.as_str(), found.1), expected, "{policy:?}");
+    }
+    world.set_text(&format!("_mta-sts.{DOMAIN}"), &[]);
+    assert_eq!(check(unread(true)).await.0, "sts-missing", "it is not announced");
 }

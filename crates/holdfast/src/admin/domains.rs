@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
 use directory::MtaSts;
 use domaincheck::{Item, Report, State, zone};
 use mailkit::{address::readable_domain, dkim::split_txt};
@@ -11,6 +10,7 @@ use super::accounts::WHO;
 use crate::{
     cli::{DomainCommand, StsMode},
     domains,
+    failure::Code,
     output::Output,
     running::Running,
     told::{counted, moment},
@@ -126,8 +126,11 @@ async fn check(running: &Running, name: Option<String>, output: &Output) -> anyh
     }
     match (problems, unanswered) {
         (0, 0) => Ok(()),
-        (0, silent) => bail!("{} could not be checked: the DNS did not answer", counted(silent as u64, "record")),
-        (wrong, _) => bail!("{}", counted(wrong as u64, "problem")),
+        (0, silent) => {
+            let text = format!("{} could not be checked: the DNS did not answer", counted(silent as u64, "record"));
+            Err(Code::DnsUnanswered.error(text))
+        }
+        (wrong, _) => Err(Code::DomainProblems.error(counted(wrong as u64, "problem"))),
     }
 }
 

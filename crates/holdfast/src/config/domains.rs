@@ -10,11 +10,19 @@ use super::{Span, finding::Finding};
 const DNS_PORT: u16 = 53;
 
 /// Whom the DNS is asked.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dns {
     /// Resolvers, by address, with or without a port. Default: those of the machine.
     pub servers: Vec<String>,
+    /// The port on which the checks of domains ask the domains' own name servers; 0: only the resolvers are asked.
+    pub authority_port: u16,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { servers: Vec::new(), authority_port: DNS_PORT }
+    }
 }
 
 impl Dns {

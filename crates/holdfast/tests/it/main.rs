@@ -5,6 +5,7 @@ mod archive;
 mod clients;
 mod crash;
 mod forwarding;
+mod domains;
 mod full;
 mod http2;
 mod large;

@@ -14,7 +14,6 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Peer, Receiver,
     intake::{From as Whose, Intake},
-    is_near,
 };
 use crate::wire::{self, Beat, Hello, Kind, Paired, Refused, Welcome};
 
@@ -98,7 +97,7 @@ impl Receiver {
             let mut live = self.live.lock();
             let now = live.entry(who).or_default();
             now.connected += 1;
-            (now.peer, now.is_near) = (Some(peer), is_near(peer, own));
+            (now.peer, now.is_near) = (Some(peer), dnskit::same_network(peer, own));
         }
         let _present = Present { receiver: &self, who };
         tracing::info!(%peer, name, "a relay has connected");

@@ -23,9 +23,39 @@ pub async fn policy(
     let answer = https::exchange(peer, request, Bytes::new()).await;
     let answer = answer.map_err(|problem| TlsProblem { text: not_fetched(&problem.text), ..problem })?;
     check(&answer)?;
-    Policy::parse(&answer.body).map_err(|error| {
+    parsed(domain, &answer.body)
+}
+
+fn parsed(domain: &str, body: &[u8]) -> Result<Policy, TlsProblem> {
+    Policy::parse(body).map_err(|error| {
         TlsProblem::new(TlsFailure::StsPolicyInvalid, format!("the MTA-STS policy of {domain} is not valid: {error}"))
     })
+}
+
+/// A policy that can't be read: why, and whether its host was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// In words.
+    pub why: String,
+    /// Something answered there: others can't read it either.
+    pub reached: bool,
+}
+
+/// The policy of `domain` as others read it now, to check one's own.
+pub async fn looked_at(
+    domain: &str,
+    options: &DeliveryOptions,
+    resolver: &dyn Resolver,
+    tls: &TlsConnector,
+) -> Result<Policy, Unread> {
+    let host = format!("mta-sts.{domain}");
+    let peer = Peer { host: &host, port: options.sts_port, options, resolver, tls };
+    let answer = https::exchange(peer, Request::get("/.well-known/mta-sts.txt"), Bytes::new()).await;
+    let answer = answer
+        .map_err(|problem| Unread { reached: problem.kind == TlsFailure::StsWebpkiInvalid, why: problem.text })?;
+    let unread = |problem: TlsProblem| Unread { why: problem.text, reached: true };
+    check(&answer).map_err(unread)?;
+    parsed(domain, &answer.body).map_err(unread)
 }
 
 /// 200 with text, and nothing else.

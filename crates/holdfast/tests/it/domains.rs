@@ -1,0 +1,80 @@
+//! `holdfast domain check`: a postmaster's first day, from the records that the service prints to a check without problems, with
+//! the exit codes and words that scripts go by.
+
+use std::net::Ipv4Addr;
+
+use serde_json::Value;
+
+use crate::support::{Server, dns::Dns};
+
+const DOMAIN: &str = "hold.test";
+const HOST: &str = "mx.example.org";
+
+/// The report that a check prints, its exit code, and the code of its error.
+fn check(server: &Server) -> (Value, i32, String) {
+    let output = server.command(&["--json", "domain", "check", DOMAIN]);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap_or_default();
+    (report, output.status.code().unwrap(), error["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The codes of the faults in these states.
+fn codes(report: &Value, states: &[&str]) -> Vec<String> {
+    let items = report["items"].as_array().unwrap().iter();
+    let faults = items.flat_map(|item| item["faults"].as_array().unwrap());
+    let of_state = faults.filter(|fault| states.contains(&fault["state"].as_str().unwrap()));
+    of_state.map(|fault| fault["code"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_domain_is_set_up_by_what_the_service_prints_and_checked_by_its_own_name_servers() {
+    let dns = Dns::start();
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &dns.config());
+    assert!(server.command(&["domain", "add", DOMAIN]).status.success());
+
+    let (report, exit, code) = check(&server);
+    assert_eq!((exit, code.as_str()), (1, "domain-problems"), "{report:#}");
+    assert_eq!(report["state"], "problem");
+    assert!(codes(&report, &["problem"]).contains(&"no-such-domain".to_owned()), "{report:#}");
+
+    dns.zone(DOMAIN);
+    dns.a(HOST, Ipv4Addr::LOCALHOST);
+    dns.ptr(Ipv4Addr::LOCALHOST, HOST);
+    let shown = server.command(&["--json", "domain", "show", DOMAIN]).stdout;
+    for line in String::from_utf8(shown).unwrap().lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| record[key].as_str().unwrap_or_else(|| panic!("{record}"));
+        // Those of the host itself are set above.
+        if !matches!(text("type"), "A" | "PTR" | "TLSA") {
+            dns.paste(text("name"), text("type"), text("value"));
+        }
+    }
+    let (report, exit, code) = check(&server);
+    assert_eq!((exit, code.as_str()), (0, ""), "{report:#}");
+    assert_eq!(codes(&report, &["warning", "unanswered", "problem"]), [""; 0], "{report:#}");
+    let servers = report["items"].as_array().unwrap().iter().find(|item| item["type"] == "NS").unwrap();
+    assert_eq!(servers["found"], serde_json::json!([format!("ns.{DOMAIN}.")]), "its own name servers were asked");
+    assert!(server.command(&["domain", "check"]).status.success(), "all domains");
+
+    // No answer is another thing than no record.
+    let dmarc = format!("_dmarc.{DOMAIN}");
+    dns.fail(&dmarc);
+    let (report, exit, code) = check(&server);
+    assert_eq!(
+        (exit, code.as_str(), &report["state"]),
+        (1, "dns-unanswered", &Value::from("unanswered")),
+        "{report:#}"
+    );
+    assert_eq!(codes(&report, &["warning", "unanswered", "problem"]), ["unanswered"]);
+
+    dns.remove(DOMAIN);
+    dns.zone(DOMAIN);
+    let (report, exit, code) = check(&server);
+    assert_eq!((exit, code.as_str()), (1, "domain-problems"));
+    assert_eq!(codes(&report, &["problem"]), ["mx-missing", "spf-missing"], "{report:#}");
+
+    let none = server.command(&["--json", "domain", "check", "not-here.test"]);
+    let error: Value = serde_json::from_slice(&none.stderr).unwrap();
+    assert_eq!((none.status.code(), &error["code"]), (Some(1), &Value::from("not-found")));
+}
