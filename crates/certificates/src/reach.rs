@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use dnskit::Resolver;
 
+/// What is said of a name that the DNS has no address for.
+pub const NO_ADDRESS: &str = "has no address in the DNS";
+
 /// Where a name leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leads {
@@ -50,7 +53,7 @@ pub async fn leads(resolver: &dyn Resolver, name: &str, ours: &[IpAddr]) -> Lead
             let shown: Vec<String> = found.iter().take(4).map(ToString::to_string).collect();
             Leads::Elsewhere(format!("leads to {}, which is not this service", shown.join(", ")))
         }
-        Err(error) if error.is_final() => Leads::Elsewhere("has no address in the DNS".to_owned()),
+        Err(error) if error.is_final() => Leads::Elsewhere(NO_ADDRESS.to_owned()),
         Err(error) => Leads::Unknown(error.to_string()),
     }
 }

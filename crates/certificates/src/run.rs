@@ -13,20 +13,21 @@ use std::{
 use directory::Directory;
 use dnskit::Resolver;
 use doorkit::{Presented, Tls};
-use instant_acme::{Account, CertificateIdentifier};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+
+mod asked;
+mod renewal;
 
 use crate::{
     Options, Proof,
-    attempt::{self, Attempt, Tokens},
+    attempt::{Attempt, Tokens},
     client::Client,
     keep::Keep,
     names::{Group, groups},
     patience,
-    reach::{self, Leads},
-    shown::{self, Shown},
+    reach::{self, Leads, NO_ADDRESS},
     state::{Due, State},
     trouble::Trouble,
 };
@@ -39,6 +40,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const LOOK_LEAST: Duration = Duration::from_millis(500);
 /// For how long the DNS's answer about where a name leads is good.
 const LEADS_FOR_MS: i64 = 3_600_000;
+/// The same of a name of the service itself that has no address: someone is just setting it up.
+const NO_ADDRESS_FOR_MS: i64 = 300_000;
 /// A clock that differs from the authority's by more is told of.
 const CLOCK_DIFFERS_MS: i64 = 300_000;
 /// A group that is not wanted any more is forgotten so long after its certificate has ended.
@@ -67,6 +70,8 @@ struct Inner {
     /// One order at a time.
     busy: tokio::sync::Mutex<()>,
     wake: Notify,
+    /// Counts what has changed, for those who wait for something.
+    changes: watch::Sender<u64>,
 }
 
 /// A group as it is known in memory.
@@ -117,6 +122,7 @@ impl Certificates {
             loaded: AtomicBool::new(false),
             busy: tokio::sync::Mutex::default(),
             wake: Notify::new(),
+            changes: watch::Sender::new(0),
         };
         let this = Self { inner: Arc::new(inner) };
         // A service whose directory can't be read yet starts all the same.
@@ -163,6 +169,17 @@ impl Certificates {
         metrics::gauge!("holdfast_certificates").set(all.len() as f64);
         let failing = entries.values().filter(|entry| entry.state.failing_since_ms.is_some()).count();
         metrics::gauge!("holdfast_certificates_failing").set(failing as f64);
+        drop(entries);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.inner.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Wakes who waits for something: it changes whenever something was tried, and after each look at what is due.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
     }
 
     /// The answer to an authority's question by HTTP; none if it was not expected.
@@ -236,6 +253,7 @@ impl Certificates {
             }
         }
         self.forget(&groups).await;
+        self.changed();
         let wait = u64::try_from(next_ms.saturating_sub(self.now_ms())).unwrap_or(0);
         Duration::from_millis(wait).clamp(LOOK_LEAST, LOOK_EVERY)
     }
@@ -260,27 +278,49 @@ impl Certificates {
     /// The names of a group that lead here, or may. What the DNS doesn't say for now is left out, unless there is a
     /// certificate for it.
     async fn names_to_order(&self, group: &Group) -> Vec<String> {
-        if group.is_own {
-            return group.names.clone();
-        }
         let now_ms = self.now_ms();
         let (elsewhere, looked_ms, presented) = {
             let entries = self.inner.entries.read();
             let entry = entries.get(&group.id).cloned().unwrap_or_default();
             (entry.elsewhere, entry.looked_ms, entry.presented)
         };
-        let is_fresh = looked_ms.is_some_and(|at| (0..LEADS_FOR_MS).contains(&(now_ms - at)));
+        let good_for_ms = if group.is_own { NO_ADDRESS_FOR_MS } else { LEADS_FOR_MS };
+        let is_fresh = looked_ms.is_some_and(|at| (0..good_for_ms).contains(&(now_ms - at)));
         let elsewhere = if is_fresh {
             elsewhere
         } else {
             let has = |name: &str| presented.as_ref().is_some_and(|one| one.certificate().covers(name));
-            let found = self.look_where(&group.names, has).await;
+            let found = if group.is_own {
+                self.look_for_addresses(&group.names).await
+            } else {
+                self.look_where(&group.names, has).await
+            };
             let mut entries = self.inner.entries.write();
             let entry = entries.entry(group.id.clone()).or_default();
             (entry.elsewhere, entry.looked_ms) = (found.clone(), Some(now_ms));
+            match found.iter().next() {
+                Some((name, why)) if group.is_own => entry.state.waits(format!("{name} {why}"), now_ms),
+                None if group.is_own => entry.state.waits_no_more(),
+                _ => {}
+            }
             found
         };
         group.names.iter().filter(|name| !elsewhere.contains_key(*name)).cloned().collect()
+    }
+
+    /// Which of the service's own names have no address, so that an authority can't find them. They are ordered wherever they
+    /// lead: behind NAT or a proxy the address is another machine's.
+    async fn look_for_addresses(&self, names: &[String]) -> BTreeMap<String, String> {
+        let mut without = BTreeMap::new();
+        if self.inner.options.proofs.iter().all(|proof| *proof == Proof::Dns01) {
+            return without;
+        }
+        for name in names {
+            if self.inner.resolver.addresses(name).await.is_err_and(|error| error.is_final()) {
+                without.insert(name.clone(), NO_ADDRESS.to_owned());
+            }
+        }
+        without
     }
 
     /// Which of these names don't lead here, and why.
@@ -332,7 +372,7 @@ impl Certificates {
             let refusals = entry.state.refused.get(name).map_or(0, |refused| refused.in_a_row);
             proofs.get(refusals as usize % proofs.len().max(1)).copied().unwrap_or(Proof::Http01)
         };
-        let replaces = entry.state.window.as_ref().and(entry.presented.as_ref()).and_then(identifier);
+        let replaces = entry.state.window.as_ref().and(entry.presented.as_ref()).and_then(renewal::identifier);
         let mut account = attempt.account().await.map_err(|trouble| self.held_off(trouble))?;
         let mut obtained = attempt.obtain(&account, (&group.id, names), replaces.clone(), &proof_of).await;
         if let Err(Trouble::NoAccount(_)) = obtained {
@@ -344,6 +384,7 @@ impl Certificates {
         let mut state = self.inner.entries.read().get(&group.id).cloned().unwrap_or_default().state;
         state.succeeded(obtained.chain, names, &options.authority, self.now_ms());
         state.window = self.window(&account, &obtained.presented, None).await;
+        state.asked_ms = Some(self.now_ms());
         keep.put_certificate(&group.id, &state, &obtained.key).await?;
         let until = obtained.presented.certificate().not_after;
         {
@@ -423,41 +464,6 @@ impl Certificates {
         rest
     }
 
-    async fn window(
-        &self,
-        account: &Account,
-        presented: &Presented,
-        before: Option<&patience::Window>,
-    ) -> Option<patience::Window> {
-        attempt::window(account, &identifier(presented)?, before, self.now_ms()).await
-    }
-
-    /// Asks the authority again when a certificate is to be renewed, if it said so before and the time for it has come.
-    async fn ask_about_renewal(&self, group: &Group) {
-        let now_ms = self.now_ms();
-        let Some(entry) = self.inner.entries.read().get(&group.id).cloned() else { return };
-        let (Some(window), Some(presented)) = (&entry.state.window, &entry.presented) else { return };
-        if patience::sane(window.ask_again_ms, patience::LONGEST_WAIT_MS, now_ms) > now_ms {
-            return;
-        }
-        let Inner { options, client, keep, tls, tokens, .. } = &*self.inner;
-        let attempt = Attempt { options, client, keep, tls, tokens };
-        let asked = match attempt.account().await {
-            Ok(account) => self.window(&account, presented, Some(window)).await,
-            Err(_) => None,
-        };
-        // Without an answer what it said before holds.
-        let later = patience::Window { ask_again_ms: now_ms + 6 * 3_600_000, ..window.clone() };
-        let mut state = entry.state.clone();
-        state.window = Some(asked.unwrap_or(later));
-        if let Some(entry) = self.inner.entries.write().get_mut(&group.id) {
-            entry.state.window.clone_from(&state.window);
-        }
-        if let Err(error) = self.inner.keep.put_state(&group.id, &state).await {
-            tracing::error!(%error, group = group.id, "could not keep the state of a certificate");
-        }
-    }
-
     /// Forgets groups that are not wanted any more, long after their certificates have ended.
     async fn forget(&self, wanted: &[Group]) {
         let now_ms = self.now_ms();
@@ -476,118 +482,10 @@ impl Certificates {
             }
         }
     }
-
-    /// Renews now, whatever is due: the group of this name, or everything. Gives how each went.
-    ///
-    /// # Errors
-    /// There is no such name, or nothing to order.
-    pub async fn renew(&self, name: Option<&str>) -> Result<Vec<(String, Result<(), Trouble>)>, Trouble> {
-        let wanted = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
-        let is_meant = |group: &Group| {
-            wanted.as_ref().is_none_or(|name| {
-                group.id == *name || group.id.strip_prefix("domain:") == Some(name) || group.names.contains(name)
-            })
-        };
-        let meant: Vec<Group> = self.groups()?.into_iter().filter(is_meant).collect();
-        if let (true, Some(name)) = (meant.is_empty(), name) {
-            return Err(Trouble::Own(format!("there is no certificate for {name}: see `holdfast certificate list`")));
-        }
-        let mut all = Vec::new();
-        for group in meant {
-            // Someone has just changed the DNS, say.
-            if let Some(entry) = self.inner.entries.write().get_mut(&group.id) {
-                entry.looked_ms = None;
-            }
-            let names = self.names_to_order(&group).await;
-            if names.is_empty() {
-                if wanted.is_some() {
-                    all.push((group.id, Err(Trouble::Own("none of its names leads to this service".to_owned()))));
-                }
-                continue;
-            }
-            let outcome = match self.must_wait(&group, &names) {
-                Some(wait) => Err(wait),
-                None => self.order(&group, &names).await,
-            };
-            all.push((group.id, outcome));
-        }
-        self.look();
-        Ok(all)
-    }
-
-    /// Why not even someone who asks for it may order now.
-    fn must_wait(&self, group: &Group, names: &[String]) -> Option<Trouble> {
-        let now_ms = self.now_ms();
-        let hold = self.inner.hold.lock().clone();
-        // One that was only out of reach may be asked at any time.
-        let is_held = self.inner.client.noticed().hold_until_ms.is_some() && self.held() > now_ms;
-        if is_held {
-            return Some(Trouble::Hold { why: hold.why, until_ms: self.held() });
-        }
-        let entries = self.inner.entries.read();
-        let free = entries.get(&group.id)?.state.free_from(names, now_ms)?;
-        let why = format!(
-            "the authority has refused it {} times within the hour, and would refuse it again",
-            patience::FAILURES_PER_HOUR
-        );
-        Some(Trouble::Hold { why, until_ms: free })
-    }
-
-    /// How everything is, own names first.
-    pub fn list(&self) -> Vec<Shown> {
-        let groups = self.groups().unwrap_or_default();
-        let entries = self.inner.entries.read();
-        let none = Entry::default();
-        let now_ms = self.now_ms();
-        let hold = self.held();
-        groups
-            .iter()
-            .map(|group| {
-                let entry = entries.get(&group.id).unwrap_or(&none);
-                let due = entry.state.due(
-                    &group
-                        .names
-                        .iter()
-                        .filter(|name| !entry.elsewhere.contains_key(*name))
-                        .cloned()
-                        .collect::<Vec<_>>(),
-                    entry.presented.as_ref().map(|one| one.certificate().as_ref()),
-                    &self.inner.options.authority,
-                    now_ms,
-                );
-                let next_ms = match due {
-                    Due::Now(_) => Some(now_ms.max(hold)),
-                    Due::At(at) => Some(at.max(hold)),
-                    Due::Never => None,
-                };
-                shown::shown(group, entry, next_ms, now_ms)
-            })
-            .collect()
-    }
-
-    /// Whether the names lead to this service, as the DNS says now: each with the problem, if there is one.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn check(&self) -> Result<Vec<(String, Option<String>)>, Trouble> {
-        let mut all = Vec::new();
-        for group in self.groups()? {
-            let found = self.look_where(&group.names, |_| false).await;
-            all.extend(group.names.iter().map(|name| (name.clone(), found.get(name).cloned())));
-        }
-        Ok(all)
-    }
 }
 
 fn clock_differs(ahead_ms: i64) -> String {
     let minutes = ahead_ms.abs() / 60_000;
     let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
     format!("this machine's clock is {minutes} minutes {way} the authority's: check it")
-}
-
-/// How a certificate is called where renewal is asked about (RFC 9773 section 4.1).
-fn identifier(presented: &Presented) -> Option<CertificateIdentifier<'static>> {
-    let (authority_key, serial) = presented.authority_key_and_serial()?;
-    let der = rustls_pki_types::Der::from_slice;
-    Some(CertificateIdentifier::new(der(&authority_key), der(&serial)).into_owned())
 }

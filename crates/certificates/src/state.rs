@@ -19,6 +19,8 @@ pub struct State {
     pub obtained_ms: i64,
     /// When its authority wants it renewed.
     pub window: Option<Window>,
+    /// When it was asked for that last.
+    pub asked_ms: Option<i64>,
     /// Failures since the last success.
     pub in_a_row: u32,
     /// When the first of these was.
@@ -87,6 +89,33 @@ impl State {
         let at = self.obtained_ms + patience::LONGEST_WAIT_MS.min(life_ms.max(0) / 4);
         // A clock that was ahead has obtained it in the future.
         if self.obtained_ms > now_ms { now_ms } else { at }
+    }
+
+    /// Whether another authority is to issue the certificates from now on.
+    pub fn is_to_be_replaced(&self, authority: &str) -> bool {
+        self.authority != authority
+    }
+
+    /// When the authority is to be asked about renewal: when it said so, or once a day.
+    pub fn ask_renewal_ms(&self, now_ms: i64) -> i64 {
+        match (&self.window, self.asked_ms) {
+            (Some(window), _) => patience::sane(window.ask_again_ms, LONGEST_WAIT_MS, now_ms),
+            (None, Some(asked)) if asked <= now_ms => asked + LONGEST_WAIT_MS,
+            (None, _) => now_ms,
+        }
+    }
+
+    /// Notes that nothing can be ordered yet, which is nobody's failure: why.
+    pub fn waits(&mut self, why: String, now_ms: i64) {
+        self.failing_since_ms = self.failing_since_ms.filter(|since| *since <= now_ms).or(Some(now_ms));
+        self.last_error = Some(why);
+    }
+
+    /// What [`Self::waits`] noted is over. Failures of orders stay.
+    pub fn waits_no_more(&mut self) {
+        if self.in_a_row == 0 {
+            (self.failing_since_ms, self.last_error) = (None, None);
+        }
     }
 
     /// Notes a failure.
@@ -223,6 +252,29 @@ mod tests {
         assert_eq!(state.free_from(&one, 0), None);
         state.failed("again".to_owned(), Cause::Away, 0, 0.5);
         assert_eq!(state.failing_since_ms, Some(0));
+    }
+
+    #[test]
+    fn renewal_is_asked_about_when_the_authority_said_and_otherwise_once_a_day() {
+        let mut state = State::default();
+        assert_eq!(state.ask_renewal_ms(5), 5, "it was never asked");
+        state.asked_ms = Some(DAY);
+        assert_eq!(state.ask_renewal_ms(DAY + 1), 2 * DAY);
+        assert_eq!(state.ask_renewal_ms(5), 5, "the clock was set right");
+        state.window = Some(Window { at_ms: 0, start_ms: 0, end_ms: 0, ask_again_ms: DAY + 7 });
+        assert_eq!(state.ask_renewal_ms(DAY + 1), DAY + 7);
+    }
+
+    #[test]
+    fn a_name_that_has_no_address_yet_is_a_failure_of_no_order() {
+        let mut state = State::default();
+        state.waits("a.example has no address in the DNS".to_owned(), 5);
+        assert_eq!((state.failing_since_ms, state.in_a_row, state.next_try_ms), (Some(5), 0, None));
+        state.waits_no_more();
+        assert_eq!(state, State::default());
+        state.failed("refused".to_owned(), Cause::Refused, 5, 0.5);
+        state.waits_no_more();
+        assert!(state.last_error.is_some());
     }
 
     #[test]

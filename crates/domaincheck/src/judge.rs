@@ -72,6 +72,7 @@ fn one(case: &Case<'_>, wanted: &Wanted) -> Verdict {
         Record::StsHost => sts::host(case, wanted),
         Record::TlsReports => others::tls_reports(case, wanted),
         Record::Srv(_) => others::srv(case, wanted),
+        Record::NotOffered(_) => others::not_offered(case, wanted),
         Record::Discovery(_) => others::discovery(case, wanted),
         Record::Caa => others::caa(case, wanted),
         Record::Addresses => host::addresses(case, wanted),

@@ -44,6 +44,8 @@ pub enum Record {
     Tlsa,
     /// Where mail programs connect to, by label.
     Srv(&'static str),
+    /// The same of what this service does not offer.
+    NotOffered(&'static str),
     /// Who may issue certificates.
     Caa,
     /// A host that mail programs look for.
@@ -112,10 +114,14 @@ const fn about(record: &Record) -> (Need, &'static str) {
         Record::TlsReports => (Recommended, "where other servers report TLS failures"),
         Record::Tlsa => (Optional, "the mail server's certificate (DANE), only in zones signed by DNSSEC"),
         Record::Srv(_) => (Recommended, "how mail apps find the server"),
+        Record::NotOffered(_) => (Optional, "sends mail apps to what this service does not offer"),
         Record::Caa => (Optional, "who may issue certificates for the domain"),
         Record::Discovery(_) => (Recommended, "how mail apps find their settings"),
     }
 }
+
+/// What mail programs look for by SRV records (RFC 6186, RFC 8314).
+const LABELS: [&str; 6] = ["_imaps", "_imap", "_pop3s", "_pop3", "_submissions", "_submission"];
 
 /// The records that make others deliver to this service, believe what it sends, and find it.
 pub fn wanted(service: &Service, domain: &Domain) -> Vec<Wanted> {
@@ -148,6 +154,9 @@ pub fn wanted(service: &Service, domain: &Domain) -> Vec<Wanted> {
         let data =
             all.map(|(at, name)| format!("{} 1 {} {}.", 10 * at, offered.port, name.to_ascii_lowercase())).collect();
         list.add(Record::Srv(offered.label), ("SRV", "SRV"), format!("{}._tcp.{name}", offered.label), data);
+    }
+    for label in LABELS.into_iter().filter(|label| service.mail.iter().all(|offered| offered.label != *label)) {
+        list.add(Record::NotOffered(label), ("SRV", "SRV"), format!("{label}._tcp.{name}"), Vec::new());
     }
     if service.web {
         for label in ["autoconfig", "autodiscover"] {

@@ -1,6 +1,7 @@
 //! Certificates are obtained and renewed, whatever happens to the authority, to a name, to the clock and to the service. The
 //! authority is pebble, which looks for every proof.
 
+mod between;
 mod fake;
 mod pebble;
 
@@ -13,10 +14,12 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use certificates::{CHALLENGE_PATH, Certificates, Options, Proof, Shown, Trouble};
+use base64::Engine as _;
+use between::Between;
+use certificates::{CHALLENGE_PATH, Certificates, ExternalAccount, Options, Proof, Shown, Trouble};
 use directory::{Directory, DirectoryOptions};
 use dnskit::Zone;
 use doorkit::{ListenOptions, Listener, Security, Tls};
@@ -34,12 +37,16 @@ const DAY: i64 = 86_400_000;
 const LIFE: Duration = Duration::from_secs(90 * 86_400);
 const PATIENCE: Duration = Duration::from_secs(120);
 
-async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let begun = Instant::now();
-    while !holds().await {
-        assert!(begun.elapsed() < PATIENCE, "it does not come about: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// Waits until something holds of the certificates, or of whom they asked.
+async fn until<F: Future<Output = bool>>(certificates: &Certificates, what: &str, mut holds: impl FnMut() -> F) {
+    let mut changes = certificates.changes();
+    let waiting = async {
+        while !holds().await {
+            changes.changed().await.unwrap();
+        }
+    };
+    let come = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(come.is_ok(), "it does not come about: {what}: {:?}", certificates.list());
 }
 
 /// A service as far as its certificates are concerned.
@@ -72,7 +79,9 @@ impl House {
         tokio::spawn(listener.serve(tls.clone(), stop.clone(), |mut conn| async move {
             let _ = conn.read(&mut [0; 64]).await;
         }));
-        Self { dir, store, directory, tls, zone: Arc::new(Zone::new()), ahead_ms: Arc::default(), door, stop }
+        let zone = Arc::new(Zone::new());
+        zone.address(NAME, "127.0.0.1");
+        Self { dir, store, directory, tls, zone, ahead_ms: Arc::default(), door, stop }
     }
 
     fn options(&self, authority: String, ca_file: PathBuf, proofs: &[Proof]) -> Options {
@@ -107,7 +116,7 @@ impl House {
         self.ahead_ms.fetch_add(ms, Ordering::SeqCst);
         certificates.look();
         let now = || jiff::Timestamp::now().as_millisecond() + self.ahead_ms.load(Ordering::SeqCst);
-        until("everything due is done", || async {
+        until(certificates, "everything due is done", || async {
             certificates.list().iter().all(|one| one.next_ms.is_none_or(|at| at > now()))
         })
         .await;
@@ -166,7 +175,7 @@ async fn a_handshake_on_our_own_listener_is_proof_and_clients_notice_nothing() {
     let certificates = house.open(house.options(authority.directory(), authority.ca_file(), &[Proof::TlsAlpn01]));
     house.run(&certificates);
     let roots = authority.issues_under();
-    until("there is a certificate", || async { house.seen(NAME, roots.clone()).await.is_some() }).await;
+    until(&certificates, "there is a certificate", || async { house.seen(NAME, roots.clone()).await.is_some() }).await;
     let all = certificates.list();
     assert_eq!((all.len(), all[0].last_error.as_ref(), all[0].alarm.as_ref()), (1, None, None), "{all:?}");
     house.close().await;
@@ -181,7 +190,7 @@ async fn a_name_that_is_wrong_costs_no_other_name_its_certificate() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let authority = authority(&house, listener.local_addr().unwrap().port(), LIFE, &[]).await;
     house.directory.add_domain("example.com").await.unwrap();
-    for name in [NAME, "mta-sts.example.com", "autoconfig.example.com"] {
+    for name in ["mta-sts.example.com", "autoconfig.example.com"] {
         house.zone.address(name, "127.0.0.1");
     }
     house.zone.address("autodiscover.example.com", "192.0.2.7");
@@ -192,7 +201,7 @@ async fn a_name_that_is_wrong_costs_no_other_name_its_certificate() {
     house.run(&certificates);
     let roots = authority.issues_under();
     for name in [NAME, "mta-sts.example.com"] {
-        until(name, || async { house.seen(name, roots.clone()).await.is_some() }).await;
+        until(&certificates, name, || async { house.seen(name, roots.clone()).await.is_some() }).await;
     }
     let all = certificates.list();
     let domain = of(&all, "domain:example.com");
@@ -214,14 +223,10 @@ async fn a_name_that_is_wrong_costs_no_other_name_its_certificate() {
     house.close().await;
 }
 
-/// A hook that tells pebble's DNS. With `wait` it waits in the middle of the order until that file exists.
-fn hook(dir: &Path, dns: SocketAddr, wait: Option<&Path>) -> PathBuf {
-    let wait = wait.map_or_else(String::new, |wait| {
-        let (go, here) = (wait.display(), dir.join("in-the-middle"));
-        format!("touch {}; while [ ! -e {go} ]; do sleep 0.05; done\n", here.display())
-    });
+/// A hook that tells pebble's DNS. In the middle of the order it asks at `gate`, and goes on when it is let.
+fn hook(dir: &Path, dns: SocketAddr, gate: SocketAddr) -> PathBuf {
     let script = format!(
-        "#!/bin/sh\nset -e\n{wait}case $1 in add) to=set-txt;; *) to=clear-txt;; esac\n\
+        "#!/bin/sh\nset -e\ncurl -s http://{gate}/ || true\ncase $1 in add) to=set-txt;; *) to=clear-txt;; esac\n\
          curl -sf -d \"{{\\\"host\\\":\\\"$2.\\\",\\\"value\\\":\\\"$3\\\"}}\" http://{dns}/$to\n"
     );
     let file = dir.join("hook");
@@ -237,21 +242,22 @@ async fn an_order_that_was_cut_off_in_the_middle_is_gone_on_with() {
     }
     let house = House::new(0).await;
     let authority = authority(&house, free_port(), LIFE, &[]).await;
-    let go = house.dir.path().join("go");
-    let dns_hook = Some(hook(house.dir.path(), authority.dns_management(), Some(&go)));
+    let gate = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dns_hook = Some(hook(house.dir.path(), authority.dns_management(), gate.local_addr().unwrap()));
     let options = Options { dns_hook, ..house.options(authority.directory(), authority.ca_file(), &[Proof::Dns01]) };
     let certificates = house.open(options.clone());
     let running = house.run(&certificates);
-    until("the order is under way", || async { house.dir.path().join("in-the-middle").exists() }).await;
+    let (waits, _) = gate.accept().await.unwrap();
     running.abort();
     let _ = running.await;
-    drop(certificates);
-    std::fs::write(&go, "").unwrap();
+    drop((certificates, waits));
+    // Everyone may go on from now on.
+    tokio::spawn(async move { while gate.accept().await.is_ok() {} });
     // As a process that starts then.
     let certificates = house.open(options);
     house.run(&certificates);
     let roots = authority.issues_under();
-    until("there is a certificate", || async { house.seen(NAME, roots.clone()).await.is_some() }).await;
+    until(&certificates, "there is a certificate", || async { house.seen(NAME, roots.clone()).await.is_some() }).await;
     let orders = authority.log().matches("POST /order-plz").count();
     // A nonce that was refused makes it one more of the same.
     let issued = authority.log().matches("Issued certificate").count();
@@ -271,7 +277,7 @@ async fn an_authority_that_is_away_for_forty_days_and_forgets_us_costs_nothing()
     let certificates = house.open(house.options(authority.directory(), authority.ca_file(), &[Proof::TlsAlpn01]));
     house.run(&certificates);
     let roots = authority.issues_under();
-    until("the first", || async { house.seen(NAME, roots.clone()).await.is_some() }).await;
+    until(&certificates, "the first", || async { house.seen(NAME, roots.clone()).await.is_some() }).await;
     let first = house.seen(NAME, roots.clone()).await.unwrap();
 
     house.pass(&certificates, 59 * DAY).await;
@@ -313,7 +319,7 @@ async fn an_authority_that_asks_to_wait_is_not_asked_before() {
     );
     let certificates = house.open(house.options(fake.directory(), fake.ca_file(), &[Proof::TlsAlpn01]));
     house.run(&certificates);
-    until("it was asked", || async { fake.orders() == 1 }).await;
+    until(&certificates, "it was asked", || async { fake.orders() == 1 }).await;
     for _ in 0..5 {
         house.pass(&certificates, 20 * 60_000).await;
         let asked = certificates.renew(None).await.unwrap();
@@ -321,7 +327,7 @@ async fn an_authority_that_asks_to_wait_is_not_asked_before() {
         assert_eq!(fake.orders(), 1);
     }
     house.pass(&certificates, 30 * 60_000).await;
-    until("it is asked again", || async { fake.orders() == 2 }).await;
+    until(&certificates, "it is asked again", || async { fake.orders() == 2 }).await;
     house.close().await;
 }
 
@@ -337,11 +343,118 @@ async fn a_wrong_clock_is_named_and_delays_nothing_once_it_is_right() {
     house.ahead_ms.store(3_650 * DAY, Ordering::SeqCst);
     let certificates = house.open(house.options(fake.directory(), fake.ca_file(), &[Proof::TlsAlpn01]));
     house.run(&certificates);
-    until("it was asked", || async { certificates.list()[0].last_error.is_some() }).await;
+    until(&certificates, "it was asked", || async { certificates.list()[0].last_error.is_some() }).await;
     let why = certificates.list()[0].last_error.clone().unwrap();
     assert!(why.contains("clock") && why.contains("ahead of"), "{why}");
     let before = fake.orders();
     house.pass(&certificates, -3_650 * DAY).await;
-    until("it is asked again at once", || async { fake.orders() > before }).await;
+    until(&certificates, "it is asked again at once", || async { fake.orders() > before }).await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_wants_an_account_made_elsewhere_gets_its_key() {
+    if !is_here("external account binding") {
+        return;
+    }
+    let house = House::new(0).await;
+    let authority = authority(&house, free_port(), LIFE, &[("EXTERNAL", "1")]).await;
+    let plain = house.options(authority.directory(), authority.ca_file(), &[Proof::TlsAlpn01]);
+    let key = |bytes: Vec<u8>| Some(ExternalAccount { id: "kid-1".to_owned(), key: bytes.into() });
+    let right = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(pebble::EXTERNAL_KEY).unwrap();
+    for external_account in [None, key(b"another key that is long enough".to_vec())] {
+        let certificates = house.open(Options { external_account, ..plain.clone() });
+        let outcome = certificates.renew(None).await.unwrap();
+        assert!(matches!(&outcome[..], [(_, Err(Trouble::Refused(why)))] if !why.is_empty()), "{outcome:?}");
+    }
+    let certificates = house.open(Options { external_account: key(right), ..plain });
+    let outcome = certificates.renew(None).await.unwrap();
+    assert!(outcome.iter().all(|(_, outcome)| outcome.is_ok()), "{outcome:?}");
+    assert!(house.seen(NAME, authority.issues_under()).await.is_some());
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_renewed_in_the_window_that_the_authority_says() {
+    if !is_here("the authority's window for renewal") {
+        return;
+    }
+    let house = House::new(0).await;
+    let authority = authority(&house, free_port(), LIFE, &[]).await;
+    let between = Between::start(house.dir.path(), &authority);
+    let certificates = house.open(house.options(between.directory(), between.ca_file(), &[Proof::TlsAlpn01]));
+    house.run(&certificates);
+    let roots = authority.issues_under();
+    until(&certificates, "the first", || async { house.seen(NAME, roots.clone()).await.is_some() }).await;
+    let first = house.seen(NAME, roots.clone()).await.unwrap();
+    let begun = jiff::Timestamp::now().as_millisecond();
+    let day = |day: i64| jiff::Timestamp::from_millisecond(begun + day * DAY).unwrap().to_string();
+    let renew_day = || (certificates.list()[0].renew_ms.unwrap() - begun) / DAY;
+    assert!((59..=60).contains(&renew_day()), "at two thirds");
+    // It learns to say when. Who asked it before asks again within a day.
+    between.says.lock().window = Some((day(30), day(30)));
+    house.pass(&certificates, DAY + 60_000).await;
+    until(&certificates, "it was asked", || async { renew_day() == 30 }).await;
+    let asked = between.asked("/ari/");
+    assert!(asked >= 1);
+    house.pass(&certificates, 3_600_000).await;
+    assert_eq!(between.asked("/ari/"), asked, "not before the time that it said");
+    // It has revoked the certificate, say: the window is over.
+    between.says.lock().window = Some((day(-2), day(-1)));
+    house.pass(&certificates, 7 * 3_600_000).await;
+    until(&certificates, "renewed", || async {
+        house.seen(NAME, roots.clone()).await.is_some_and(|seen| seen != first)
+    })
+    .await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_requests_in_the_middle_of_an_order_put_it_off_and_it_is_gone_on_with() {
+    if !is_here("too many requests in the middle of an order") {
+        return;
+    }
+    let house = House::new(0).await;
+    let authority = authority(&house, free_port(), LIFE, &[]).await;
+    let between = Between::start(house.dir.path(), &authority);
+    let problem = r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"slow down"}"#;
+    let status = "429 Too Many Requests\r\nRetry-After: 3600\r\nContent-Type: application/problem+json";
+    between.says.lock().refuses = Some(("/finalize-order", status, problem, 1));
+    let certificates = house.open(house.options(between.directory(), between.ca_file(), &[Proof::TlsAlpn01]));
+    house.run(&certificates);
+    until(&certificates, "it was refused", || async { certificates.list()[0].last_error.is_some() }).await;
+    assert_eq!(between.asked("/finalize-order"), 1);
+    house.pass(&certificates, 30 * 60_000).await;
+    assert_eq!(between.asked("/finalize-order"), 1, "not before the time that it said");
+    house.pass(&certificates, 60 * 60_000).await;
+    let roots = authority.issues_under();
+    until(&certificates, "there is one", || async { house.seen(NAME, roots.clone()).await.is_some() }).await;
+    assert_eq!(authority.log().matches("Added order").count(), 1, "the same order");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_without_an_address_costs_the_authority_no_question() {
+    let house = House::new(0).await;
+    house.zone.remove(NAME);
+    let fake = Fake::start(house.dir.path(), "500 Fault", "", "");
+    let certificates = house.open(house.options(fake.directory(), fake.ca_file(), &[Proof::TlsAlpn01]));
+    house.run(&certificates);
+    until(&certificates, "it was looked up", || async { certificates.list()[0].last_error.is_some() }).await;
+    let shown = certificates.list()[0].clone();
+    assert!(shown.last_error.is_some_and(|why| why.contains(NAME) && why.contains("no address")));
+    house.pass(&certificates, 2 * 3_600_000).await;
+    assert_eq!(fake.orders(), 0);
+    assert!(certificates.list()[0].alarm.is_some(), "after an hour someone should look");
+    // Who asks for it is believed.
+    assert!(certificates.renew(None).await.unwrap()[0].1.is_err());
+    assert_eq!(fake.orders(), 1);
+    // No answer is not "no address".
+    let failed = dnskit::DnsError::Temporary("SERVFAIL".to_owned());
+    for kind in [dnskit::Kind::A, dnskit::Kind::Aaaa] {
+        house.zone.say(NAME, kind, Err(failed.clone()));
+    }
+    house.pass(&certificates, 12 * 3_600_000).await;
+    until(&certificates, "it is ordered", || async { fake.orders() > 1 }).await;
     house.close().await;
 }

@@ -125,6 +125,12 @@ impl Pebble {
         format!("https://127.0.0.1:{}/dir", self.ports.directory)
     }
 
+    /// Where its directory is.
+    #[allow(dead_code, reason = "not every program that has this file needs it")]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports.directory))
+    }
+
     /// The file with the root of its own server.
     pub fn ca_file(&self) -> PathBuf {
         self.dir.join("ca.pem")
@@ -152,6 +158,13 @@ impl Pebble {
 
     /// The root that what it issues is checked against.
     pub fn issues_under(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.root_pem().as_bytes()).unwrap()).unwrap();
+        roots
+    }
+
+    /// The same as PEM.
+    pub fn root_pem(&self) -> String {
         let mut own = RootCertStore::empty();
         own.add(CertificateDer::from_pem_file(self.ca_file()).unwrap()).unwrap();
         let management = SocketAddr::from(([127, 0, 0, 1], self.ports.management));
@@ -161,10 +174,7 @@ impl Pebble {
         // It ends without a goodbye.
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8(answer).unwrap();
-        let pem = &answer[answer.find("-----BEGIN").expect("a certificate")..];
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
-        roots
+        answer[answer.find("-----BEGIN").expect("a certificate")..].to_owned()
     }
 }
 
@@ -200,6 +210,15 @@ pub fn handshake(
     name: &str,
     roots: RootCertStore,
 ) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    secured(TcpStream::connect(address)?, name, roots)
+}
+
+/// The same over a connection that there is already: after STARTTLS.
+pub fn secured(
+    stream: TcpStream,
+    name: &str,
+    roots: RootCertStore,
+) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -208,7 +227,6 @@ pub fn handshake(
         .with_no_client_auth();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut stream = StreamOwned::new(connection, stream);
     while stream.conn.is_handshaking() {

@@ -101,6 +101,25 @@ pub(super) fn srv(case: &Case<'_>, wanted: &Wanted) -> Verdict {
     verdict
 }
 
+/// A record that is left over from when this service had that listener, or another one did. One that leads elsewhere may be right.
+pub(super) fn not_offered(case: &Case<'_>, wanted: &Wanted) -> Verdict {
+    let told = case.answers.ask(&wanted.name, Kind::Srv);
+    let found = told.map(|data| if let Data::Srv(srv) = data { Some(srv.clone()) } else { None });
+    let leads_here = |srv: &&Srv| !srv.host.is_empty() && is_here(case, &srv.host) == Ok(true);
+    let mut verdict = Verdict::default();
+    if let Some(srv) = found.iter().find(leads_here) {
+        verdict.found =
+            found.iter().map(|srv| format!("{} {} {} {}.", srv.priority, srv.weight, srv.port, srv.host)).collect();
+        verdict.fault(
+            State::Warning,
+            "srv-off",
+            format!("The record sends mail apps to port {}, but this service has no such listener.", srv.port),
+            "Remove the record, or switch the listener on in the configuration.",
+        );
+    }
+    verdict
+}
+
 /// `autoconfig` and `autodiscover`.
 pub(super) fn discovery(case: &Case<'_>, wanted: &Wanted) -> Verdict {
     let addresses = match case.answers.addresses(&wanted.name) {

@@ -307,6 +307,15 @@ async fn caa_tlsa_srv_and_tls_reports() {
         world.set(&name, Kind::Srv, records.clone());
         assert_eq!(world.codes().await, expected, "{records:?}");
     }
+    let off = format!("_pop3s._tcp.{DOMAIN}");
+    for (record, expected) in
+        [(srv(0, 995, HOST), &["srv-off"][..]), (srv(0, 995, "other.example"), &[]), (srv(0, 0, ""), &[])]
+    {
+        world.set_all();
+        world.set(&off, Kind::Srv, vec![record.clone()]);
+        assert_eq!(world.codes().await, expected, "{record:?}");
+    }
+    world.zone.remove(&off);
     world.set_all();
     let name = format!("_smtp._tls.{DOMAIN}");
     for (texts, expected) in [

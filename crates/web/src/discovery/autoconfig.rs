@@ -24,14 +24,15 @@ pub async fn show(State(site): State<Site>, uri: Uri, headers: HeaderMap, Query(
     } else {
         domain_of(&site, &address)
     };
-    match domain {
-        Some(domain) => answer("text/xml; charset=utf-8", settings(&site, &headers, &domain)),
+    let ways = Ways::of(&site, &headers);
+    match domain.filter(|_| ways.is_complete()) {
+        Some(domain) => answer("text/xml; charset=utf-8", settings(&site, &ways, &domain)),
         None => unknown(),
     }
 }
 
-fn settings(site: &Site, headers: &HeaderMap, domain: &str) -> String {
-    let (ways, url, domain) = (Ways::of(site, headers), web_url(site), escape(domain));
+fn settings(site: &Site, ways: &Ways, domain: &str) -> String {
+    let (url, domain) = (web_url(site), escape(domain));
     let server = |host: &str, element: &str, kind: &str, way: Option<Way>| {
         let Some(Way { port, tls }) = way else { return String::new() };
         let (socket, host) = (if tls { "SSL" } else { "STARTTLS" }, escape(host));

@@ -50,10 +50,10 @@ pub async fn by_query(State(site): State<Site>, headers: HeaderMap, Query(asked)
 /// A format with one server of each kind: the one by the name that the program came by.
 fn settings(site: &Site, headers: &HeaderMap, address: &str) -> Response {
     let address = address.trim();
-    if domain_of(site, address).is_none() {
+    let ways = Ways::of(site, headers);
+    if domain_of(site, address).is_none() || !ways.is_complete() {
         return unknown();
     }
-    let ways = Ways::of(site, headers);
     let (host, login) = (escape(&ways.hostname), escape(address));
     let protocol = |kind: &str, way: Option<Way>, more: &str| {
         let Some(Way { port, tls }) = way else { return String::new() };

@@ -92,6 +92,11 @@ impl Ways {
         Self::by(site, site.options.name_for(headers))
     }
 
+    /// Whether a mail program can be set up by them: they read and they send.
+    pub const fn is_complete(&self) -> bool {
+        (self.imap.is_some() || self.pop3.is_some()) && self.smtp.is_some()
+    }
+
     /// Those of this service by one of its names.
     pub fn by(site: &Site, hostname: String) -> Self {
         let find = |word: &str| {

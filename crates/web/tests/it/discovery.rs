@@ -210,6 +210,33 @@ async fn an_apple_profile_is_made_with_an_app_password_and_fetched_by_its_link_a
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_are_sent_to_what_listens_and_to_nothing_if_it_does_not_do() {
+    for (listening, types) in [
+        (&["IMAP", "POP3", "SMTP"][..], &["imap", "pop3", "smtp"][..]),
+        (&["IMAP", "SMTP"], &["imap", "smtp"]),
+        (&["POP3", "SMTP"], &["pop3", "smtp"]),
+        (&["IMAP", "POP3"], &[]),
+        (&["SMTP"], &[]),
+        (&[], &[]),
+    ] {
+        let world = World::by(|options| {
+            options.servers.retain(|server| listening.iter().any(|word| server.what.starts_with(word)));
+        })
+        .await;
+        let xml = "/mail/config-v1.1.xml?emailaddress=ann%40example.org";
+        let thunderbird = get(&world, "autoconfig.example.org", xml).await;
+        let outlook = get(&world, "example.org", "/autodiscover/autodiscover.xml?Email=ann%40example.org").await;
+        let expected = if types.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        assert_eq!((thunderbird.status, outlook.status), (expected, expected), "{listening:?}");
+        for kind in ["imap", "pop3", "smtp"] {
+            let (there, upper) = (types.contains(&kind), kind.to_ascii_uppercase());
+            assert_eq!(thunderbird.text().contains(&format!("type=\"{kind}\"")), there, "{listening:?}");
+            assert_eq!(outlook.text().contains(&format!("<Type>{upper}</Type>")), there, "{listening:?}");
+        }
+    }
+}
+
 /// A certificate for these names of an authority that nobody knows.
 fn issued(names: &[&str]) -> doorkit::Presented {
     let authority = rcgen::KeyPair::generate().unwrap();
