@@ -104,7 +104,9 @@ fn line(item: &Item) -> Line {
         faults: faults.collect(),
         wanted: item.wanted.iter().map(value).collect(),
         found: item.found.clone(),
-        shows_found: state > State::Ok && !item.found.is_empty() && item.found != item.wanted,
+        shows_found: !item.found.is_empty()
+            && item.found != item.wanted
+            && (state > State::Ok || item.wanted.is_empty()),
         state,
     }
 }
