@@ -154,10 +154,8 @@ impl Attempt<'_> {
         let new = NewOrder::new(&identifiers);
         let made = match replaces {
             Some(replaces) => match account.new_order(&NewOrder::new(&identifiers).replaces(replaces)).await {
-                // It was replaced already, or the authority makes less of this than it said.
-                Err(error) if matches!(trouble::of(&error, names), Trouble::Refused(_) | Trouble::OrderEnded(_)) => {
-                    account.new_order(&new).await
-                }
+                // It was replaced already, or the authority makes less of this than it said: some don't repeat the field.
+                Err(error) if self.may_do_without(&error, names) => account.new_order(&new).await,
                 made => made,
             },
             None => account.new_order(&new).await,
@@ -167,6 +165,15 @@ impl Attempt<'_> {
         let begun = Begun { url: order.url().to_owned(), names: names.to_owned(), authority, key };
         self.keep.put_order(group, &begun).await?;
         Ok((order, begun))
+    }
+
+    /// Whether an order that named the certificate it replaces may be tried without that.
+    fn may_do_without(&self, error: &instant_acme::Error, names: &[String]) -> bool {
+        match trouble::of(error, names) {
+            Trouble::Refused(_) | Trouble::OrderEnded(_) => true,
+            Trouble::Away(_) => self.client.noticed().hold_until_ms.is_none(),
+            _ => false,
+        }
     }
 
     async fn complete(
