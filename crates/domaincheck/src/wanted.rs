@@ -120,8 +120,8 @@ const fn about(record: &Record) -> (Need, &'static str) {
     }
 }
 
-/// What mail programs look for by SRV records (RFC 6186, RFC 8314).
-const LABELS: [&str; 6] = ["_imaps", "_imap", "_pop3s", "_pop3", "_submissions", "_submission"];
+/// What mail programs look for by SRV records (RFC 6186, RFC 8314, RFC 5804).
+const LABELS: [&str; 7] = ["_imaps", "_imap", "_pop3s", "_pop3", "_submissions", "_submission", "_sieve"];
 
 /// The records that make others deliver to this service, believe what it sends, and find it.
 pub fn wanted(service: &Service, domain: &Domain) -> Vec<Wanted> {
