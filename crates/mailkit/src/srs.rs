@@ -136,6 +136,18 @@ pub fn is_rewritten(address: &EmailAddress) -> bool {
     opened(address.local()).is_some()
 }
 
+/// The address that a rewritten one stands for, whoever made it. What it says is not proved: for showing, and for answers.
+pub fn original(address: &EmailAddress) -> Option<EmailAddress> {
+    let rest = match opened(address.local())? {
+        Opened::First { rest, .. } => rest,
+        // After the other server's separator: its hash.
+        Opened::Again { rest, .. } => rest.get(1..)?.split_once('=')?.1,
+    };
+    let (_stamp, rest) = rest.split_once('=')?;
+    let (domain, local) = rest.split_once('=')?;
+    EmailAddress::parse(&format!("{local}@{domain}")).ok()
+}
+
 enum Opened<'a> {
     First { hash: &'a str, rest: &'a str },
     Again { hash: &'a str, there: &'a str, rest: &'a str },
@@ -269,6 +281,12 @@ mod tests {
             let sender = address(&format!("{local}@{domain}"));
             let rewritten = srs().forward(&sender, "here.test", at).unwrap();
             prop_assert!(is_rewritten(&rewritten));
+            prop_assert_eq!(original(&rewritten), Some(sender.clone()));
+            // A second server wraps it again; a third replaces the second.
+            let again = srs().forward(&rewritten, "there.test", at).unwrap();
+            prop_assert_eq!(original(&again), Some(sender.clone()));
+            let third = Srs::new([b"another".as_slice()]).forward(&again, "third.test", at).unwrap();
+            prop_assert_eq!(original(&third), Some(sender.clone()));
             prop_assert_eq!(srs().back(&rewritten, at + later), Ok(sender));
         }
 
@@ -276,6 +294,7 @@ mod tests {
         fn any_local_part_is_read_or_refused(local in "(SRS[01][=+-])?[ -~]{0,40}") {
             if let Ok(address) = EmailAddress::from_parts(&local, "here.test") {
                 prop_assert!(srs().back(&address, AT).is_err());
+                prop_assert!(original(&address).is_none() || is_rewritten(&address));
                 let _ = srs().forward(&address, "there.test", AT);
             }
         }

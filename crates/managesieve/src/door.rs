@@ -190,15 +190,15 @@ impl Connection {
             }
             Effect::Login(password) => {
                 let result = self.authenticate(&password).await;
-                self.log_in(result).await?
+                self.log_in(result)?
             }
             Effect::ScramProved(found) => {
                 let result = self.scram_outcome(Some(found));
-                self.log_in(result).await?
+                self.log_in(result)?
             }
             Effect::ScramFailed => {
                 let result = self.scram_outcome(None);
-                self.log_in(result).await?
+                self.log_in(result)?
             }
             Effect::StartTls => {
                 self.start_tls().await?;
@@ -294,7 +294,7 @@ impl Connection {
         self.door.directory.authenticate(attempt).await
     }
 
-    async fn log_in(&mut self, result: Result<Login, AuthError>) -> io::Result<Goes> {
+    fn log_in(&mut self, result: Result<Login, AuthError>) -> io::Result<Goes> {
         let opened = match result {
             Ok(login) => {
                 let opened = self.open(login.account);

@@ -1,5 +1,7 @@
 //! Automatic replies (RFC 5230, RFC 3834): whether one may be sent, and what it says; and notifications by mail (RFC 5436).
 
+use mailkit::{EmailAddress, srs};
+
 use crate::action::{Notification, Vacation};
 use crate::address;
 use crate::host::Envelope;
@@ -31,12 +33,17 @@ pub enum NoReply {
     NotAddressed,
 }
 
+/// To whom a reply to a message from that sender goes: a return address that a forwarding server has made (SRS) stands for the
+/// one who wrote. None for the null sender.
+pub fn person(sender: &str) -> Option<String> {
+    let made = EmailAddress::parse(sender).ok().and_then(|address| srs::original(&address));
+    made.map(|address| address.to_string()).or_else(|| Some(sender.to_owned())).filter(|sender| !sender.is_empty())
+}
+
 /// Whether a message gets no reply. `own`: the addresses of the account.
 pub fn no_reply(vacation: &Vacation, message: &Message, envelope: &Envelope, own: &[String]) -> Option<NoReply> {
-    if envelope.from.is_empty() {
-        return Some(NoReply::NullSender);
-    }
-    if is_robot(&envelope.from) {
+    let Some(sender) = person(&envelope.from) else { return Some(NoReply::NullSender) };
+    if is_robot(&envelope.from) || is_robot(&sender) {
         return Some(NoReply::Robot);
     }
     let is = |name: &str, of: &[&str]| {
@@ -58,7 +65,7 @@ pub fn no_reply(vacation: &Vacation, message: &Message, envelope: &Envelope, own
     }
     let mut all = vec![canonical(&envelope.to)];
     all.extend(own.iter().chain(&vacation.addresses).map(|text| canonical(text)));
-    if all.contains(&canonical(&envelope.from)) {
+    if all.contains(&canonical(&sender)) {
         return Some(NoReply::Self_);
     }
     addressed_as(vacation, message, envelope, own).is_none().then_some(NoReply::NotAddressed)
@@ -119,7 +126,7 @@ pub fn reply(vacation: &Vacation, message: &Message, envelope: &Envelope, writer
     let other = addressed.filter(|address| canonical(address) != canonical(writer.from));
     let from = vacation.from.clone().or(other).unwrap_or_else(|| writer.from.to_owned());
     let mut out = head(writer, &from, &subject);
-    out += &write::field("To", &format!("<{}>", envelope.from));
+    out += &write::field("To", &format!("<{}>", person(&envelope.from).unwrap_or_default()));
     if let Some(id) = message.header("Message-ID").filter(|id| id.starts_with('<') && id.is_ascii()) {
         let before = message.header("References").or_else(|| message.header("In-Reply-To")).unwrap_or_default();
         let before: Vec<&str> = before.split_whitespace().filter(|id| id.starts_with('<') && id.is_ascii()).collect();
@@ -230,8 +237,32 @@ mod tests {
             ("To: me@example.org\r\nAuto-Submitted: auto-replied", "a@example.com", Some(NoReply::Automatic)),
             ("To: me@example.org\r\nAuto-Submitted: no", "a@example.com", None),
             ("To: me@example.org\r\nX-Auto-Response-Suppress: DR, OOF", "a@example.com", Some(NoReply::Automatic)),
+            // Forwarded by a server that made the return address.
+            ("To: me@example.org", "SRS0=abcd=2W=example.com=a@forward.example", None),
+            ("To: me@example.org", "SRS0=abcd=2W=example.com=no-reply@forward.example", Some(NoReply::Robot)),
+            ("To: me@example.org", "SRS0=abcd=2W=example.org=me@forward.example", Some(NoReply::Self_)),
+            ("To: me@example.org", "SRS1=ab=f.example==cd=2W=example.org=me@forward.example", Some(NoReply::Self_)),
         ] {
             assert_eq!(asked(header, from), why, "{header} from {from}");
         }
+    }
+
+    #[test]
+    fn a_reply_goes_to_the_one_who_wrote_and_not_to_the_address_of_a_forwarding_server() {
+        for (sender, to) in [
+            ("a@example.com", "a@example.com"),
+            ("SRS0=abcd=2W=example.com=a@forward.example", "a@example.com"),
+            ("SRS1=ab=f.example==cd=2W=example.com=a.b+c@forward.example", "a.b+c@example.com"),
+            ("SRS0=odd@forward.example", "SRS0=odd@forward.example"),
+        ] {
+            let message = Message::new(b"To: me@example.org\r\nSubject: Hi\r\n\r\nText\r\n".to_vec());
+            let envelope = Envelope { from: sender.to_owned(), to: "me@example.org".to_owned(), ..Envelope::default() };
+            let own = ["me@example.org".to_owned()];
+            let writer = Writer { from: "me@example.org", own: &own, now_ms: 0, message_id: "1@example.org" };
+            let text = String::from_utf8(reply(&Vacation::default(), &message, &envelope, &writer)).unwrap();
+            assert!(text.contains(&format!("\r\nTo: <{to}>\r\n")), "{sender}: {text}");
+            assert_eq!(person(sender).as_deref(), Some(to));
+        }
+        assert_eq!(person(""), None);
     }
 }

@@ -114,6 +114,11 @@ impl Host for Surroundings<'_> {
         Some(value)
     }
 
+    /// Certain, where a judge found malware; else it is not known whether anyone has looked.
+    fn virus(&mut self) -> Option<u8> {
+        self.before.found_malware.then_some(5)
+    }
+
     fn spam(&mut self) -> Option<f64> {
         let is_junk = self.before.mailbox == Some(FileInto::Role(Role::Junk));
         spam_share(self.before.headers().as_bytes(), is_junk)

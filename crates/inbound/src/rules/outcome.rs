@@ -102,7 +102,8 @@ impl Decided<'_> {
         if vacation::no_reply(wanted, self.message, self.envelope, &own).is_some() {
             return Ok(None);
         }
-        let to = EmailAddress::parse(&self.envelope.from).map_err(|error| error.to_string())?;
+        let person = vacation::person(&self.envelope.from).unwrap_or_default();
+        let to = EmailAddress::parse(&person).map_err(|error| error.to_string())?;
         let is_own = |address: &EmailAddress| own.contains(&address.canonical());
         let mut wanted = wanted.clone();
         // A reply speaks for the account alone.

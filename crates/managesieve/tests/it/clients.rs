@@ -12,7 +12,7 @@ use crate::world::{LOGIN, PASSWORD, World};
 
 /// Runs a program to its end.
 async fn run(command: &mut Command) -> Result<Output, String> {
-    let shown = format!("{:?}", command.as_std().get_program());
+    let shown = command.as_std().get_program().display().to_string();
     // One that waits for ever must fail its test, not stop all tests.
     let ended = tokio::time::timeout(std::time::Duration::from_secs(300), command.kill_on_drop(true).output()).await;
     ended.map_err(|_| format!("{shown} does not end"))?.map_err(|error| format!("{shown}: {error}"))
