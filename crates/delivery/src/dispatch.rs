@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use directory::{AccountId, Directory};
+use directory::{AccountId, Directory, count_mask_in};
 use mailstore::MailError;
 use store::{RealmId, StagedBody, StoreError, Tx};
 
@@ -195,6 +195,7 @@ impl Dispatch {
         record: &mut RecipientRecord,
         hints: &mut Vec<Hint>,
     ) -> Result<bool, CommitError> {
+        count_mask_in(tx, account, &record.address)?;
         let verdict = record.verdict.get_or_insert_default();
         hints.extend(send_on_in(tx, delivery, self.onwards.get(&account), verdict)?);
         hints.extend(remember_and_reply_in(tx, account, verdict, self.replies.get(&account))?);

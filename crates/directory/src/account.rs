@@ -14,6 +14,9 @@ use crate::{
 /// The longest name of an account.
 const MAX_NAME_BYTES: usize = 200;
 
+/// What everybody here knows: no password is made of it.
+const SERVICE: &str = "holdfast";
+
 /// An account to make.
 #[derive(Clone)]
 pub struct NewAccount {
@@ -85,19 +88,25 @@ impl Directory {
     /// # Errors
     /// The address is in use, its domain is not local, or the password is not acceptable.
     pub async fn create_account(&self, new: NewAccount) -> Result<AccountId> {
-        check_password(&new.password, &[&new.address.to_string(), &new.name])?;
+        check_password(&new.password, &[&new.address.to_string(), &new.name, &self.inner.hostname, SERVICE])?;
         self.make_account(new).await
     }
 
     /// The same for an operator on the command line, who may choose a more common password than others. Also returns
     /// whether it is one.
     pub async fn create_account_as_operator(&self, new: NewAccount) -> Result<(AccountId, bool)> {
-        let common = check_password_of_operator(&new.password, &[&new.address.to_string(), &new.name])?;
+        let common = check_password_of_operator(
+            &new.password,
+            &[&new.address.to_string(), &new.name, &self.inner.hostname, SERVICE],
+        )?;
         Ok((self.make_account(new).await?, common))
     }
 
     async fn make_account(&self, new: NewAccount) -> Result<AccountId> {
         new.address.check_own()?;
+        if self.is_mask_of_other(&new.address.canonical(), None)? {
+            return Err(DirectoryError::AddressTaken(new.address.to_string()));
+        }
         if new.name.len() > MAX_NAME_BYTES {
             return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
         }
@@ -183,14 +192,17 @@ impl Directory {
     /// The account does not exist, or the password is not acceptable.
     pub async fn set_password(&self, id: AccountId, password: &str) -> Result<()> {
         let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
-        check_password(password, &[&account.address.to_string(), &account.name])?;
+        check_password(password, &[&account.address.to_string(), &account.name, &self.inner.hostname, SERVICE])?;
         self.replace_password(id, password).await
     }
 
     /// The same for an operator at the command line, as [`Self::create_account_as_operator`].
     pub async fn set_password_as_operator(&self, id: AccountId, password: &str) -> Result<bool> {
         let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
-        let common = check_password_of_operator(password, &[&account.address.to_string(), &account.name])?;
+        let common = check_password_of_operator(
+            password,
+            &[&account.address.to_string(), &account.name, &self.inner.hostname, SERVICE],
+        )?;
         self.replace_password(id, password).await?;
         Ok(common)
     }
@@ -392,17 +404,18 @@ impl Directory {
         for canonical in crate::address::addresses_in(past, id)? {
             let at = schema::account_address_key(&canonical);
             let stored = past.get(id.realm(), &at)?.unwrap_or_default();
-            addresses.push((decode::<schema::AddressRecord>("an address", &stored)?.alias, canonical));
+            addresses.push((canonical, decode::<schema::AddressRecord>("an address", &stored)?));
         }
         // The login first: without it there is no account.
-        addresses.sort();
+        addresses.sort_by_key(|(_, record)| record.alias);
         self.forget_logins(id);
         self.store()
             .transact(move |tx| {
                 let found = record(tx, id)?.filter(|record| record.deleted_ms.is_some() && !record.purged);
                 let mut record = found.ok_or_else(|| DirectoryError::no_account(id))?;
                 let mut taken = Vec::new();
-                for (alias, canonical) in addresses {
+                for (canonical, stored) in addresses {
+                    let alias = stored.alias;
                     let domain = canonical.rsplit_once('@').map_or("", |(_, domain)| domain);
                     if tx.get(RealmId::DIRECTORY, &schema::domain_key(domain))?.is_none() {
                         if !alias {
@@ -415,7 +428,8 @@ impl Directory {
                         }
                         taken.push(canonical);
                     } else {
-                        crate::address::put_in(tx, id, &canonical, alias);
+                        let own = schema::AddressRecord { account: id.0, ..stored };
+                        crate::address::put_record_in(tx, &canonical, own);
                     }
                 }
                 record.deleted_ms = None;
@@ -432,12 +446,13 @@ impl Directory {
                 let Some(mut record) = record(tx, id)?.filter(|record| record.deleted_ms.is_some()) else {
                     return Err(DirectoryError::no_account(id));
                 };
-                const GONE: [u8; 5] = [
+                const GONE: [u8; 6] = [
                     schema::CREDENTIALS[0],
                     schema::APP_PASSWORD,
                     schema::SESSION,
                     schema::KNOWN_NETWORK,
                     schema::SIGN_IN,
+                    schema::MASK,
                 ];
                 for kind in GONE {
                     let rows: Vec<_> = tx.prefix(id.realm(), &[kind], Order::Ascending)?.collect::<Result<_, _>>()?;

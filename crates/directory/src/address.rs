@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What separates an address from its detail: `anna+lists@example.org` reaches `anna@example.org` (RFC 5233).
-const DETAIL_SEPARATOR: char = '+';
+pub(crate) const DETAIL_SEPARATOR: char = '+';
 /// Addresses of one account.
 pub(crate) const MAX_ADDRESSES: usize = 200;
 
@@ -40,11 +40,39 @@ pub(crate) fn addresses_in(reader: &impl Read, id: AccountId) -> Result<Vec<Stri
         .collect()
 }
 
+/// The same with their records.
+pub(crate) fn records_in(reader: &impl Read, id: AccountId) -> Result<Vec<(String, AddressRecord)>> {
+    let mut records = Vec::new();
+    for row in reader.prefix(id.realm(), &[schema::ACCOUNT_ADDRESS], Order::Ascending)? {
+        let (key, value) = row?;
+        let canonical = String::from_utf8_lossy(&key[1..]).into_owned();
+        let record = decode(&format!("the address {canonical}"), &value)?;
+        records.push((canonical, record));
+    }
+    Ok(records)
+}
+
+/// Addresses that count towards [`MAX_ADDRESSES`]: masked ones have a limit of their own.
+pub(crate) fn count_in(reader: &impl Read, id: AccountId) -> Result<usize> {
+    Ok(records_in(reader, id)?.iter().filter(|(_, record)| record.origin != schema::MASKED).count())
+}
+
 /// Gives an address to an account. It must be free.
 pub(crate) fn put_in(tx: &mut Tx<'_>, id: AccountId, canonical: &str, alias: bool) {
-    let record = AddressRecord { account: id.0, alias }.encode_to_vec();
-    tx.put(RealmId::DIRECTORY, address_key(canonical), record.clone());
-    tx.put(id.realm(), account_address_key(canonical), record);
+    put_record_in(tx, canonical, AddressRecord { account: id.0, alias, ..AddressRecord::default() });
+}
+
+/// Writes what an address is.
+pub(crate) fn put_record_in(tx: &mut Tx<'_>, canonical: &str, record: AddressRecord) {
+    let value = record.encode_to_vec();
+    tx.put(RealmId::DIRECTORY, address_key(canonical), value.clone());
+    tx.put(AccountId(record.account).realm(), account_address_key(canonical), value);
+}
+
+/// That an account is there.
+pub(crate) fn live_in(tx: &Tx<'_>, id: AccountId) -> Result<()> {
+    let gone = crate::account::record(tx, id)?.is_none_or(|record| record.deleted_ms.is_some());
+    if gone { Err(DirectoryError::no_account(id)) } else { Ok(()) }
 }
 
 /// Takes an address away from an account.
@@ -82,18 +110,18 @@ pub fn ways_to(address: &EmailAddress) -> Vec<String> {
 }
 
 impl Directory {
-    /// All addresses with their accounts, in canonical form; catch-alls as `@domain`.
+    /// All addresses with their accounts, in canonical form; catch-alls as `@domain`. Those whose mail is refused have none.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn all_addresses(&self) -> Result<Vec<(String, AccountId)>> {
+    pub fn all_addresses(&self) -> Result<Vec<(String, Option<AccountId>)>> {
         let snapshot = self.store().snapshot();
         let mut found = Vec::new();
         for row in snapshot.prefix(RealmId::DIRECTORY, &[schema::ADDRESS], Order::Ascending)? {
             let (key, value) = row?;
             let address = String::from_utf8_lossy(&key[1..]).into_owned();
             let record: AddressRecord = decode(&format!("the address {address}"), &value)?;
-            found.push((address, AccountId(record.account)));
+            found.push((address, (!record.blocked).then_some(AccountId(record.account))));
         }
         Ok(found)
     }
@@ -109,6 +137,11 @@ impl Directory {
         }
         for canonical in ways_to(address) {
             if let Some(found) = lookup(&snapshot, &canonical)? {
+                // A masked address that was deleted has no other owner, and a catch-all is one.
+                let is_elsewhere = canonical.starts_with('@') && self.is_mask_of_other(&address.canonical(), None)?;
+                if found.blocked || is_elsewhere {
+                    return Ok(Resolved::NoSuchAddress);
+                }
                 return Ok(Resolved::Account(AccountId(found.account)));
             }
         }
@@ -122,18 +155,19 @@ impl Directory {
     pub async fn add_alias(&self, id: AccountId, alias: &str) -> Result<()> {
         let (canonical, domain) = canonical_or_catch_all(alias)?;
         check_own(alias)?;
+        if self.is_mask_of_other(&canonical, None)? {
+            return Err(DirectoryError::AddressTaken(canonical));
+        }
         self.store()
             .transact(move |tx| {
-                if crate::account::record(tx, id)?.is_none_or(|record| record.deleted_ms.is_some()) {
-                    return Err(DirectoryError::no_account(id));
-                }
+                live_in(tx, id)?;
                 if tx.get(RealmId::DIRECTORY, &domain_key(&domain))?.is_none() {
                     return Err(DirectoryError::NoSuchDomain(domain));
                 }
                 if lookup(tx, &canonical)?.is_some() {
                     return Err(DirectoryError::AddressTaken(canonical));
                 }
-                if addresses_in(tx, id)?.len() >= MAX_ADDRESSES {
+                if count_in(tx, id)? >= MAX_ADDRESSES {
                     return Err(DirectoryError::TooMany { what: "addresses", limit: MAX_ADDRESSES });
                 }
                 put_in(tx, id, &canonical, true);
@@ -160,14 +194,19 @@ impl Directory {
             .await
     }
 
-    /// The account's addresses, its login first; catch-alls as `@domain`.
+    /// The account's addresses, its login first; catch-alls as `@domain`. Without masked addresses that are blocked.
     ///
     /// # Errors
     /// Those of the store.
     pub fn addresses_of(&self, id: AccountId) -> Result<Vec<String>> {
         let snapshot = self.store().snapshot();
         let login = self.account(id)?.map(|account| account.address.canonical());
-        let mut addresses = addresses_in(&snapshot, id)?;
+        let mut addresses = Vec::new();
+        for (canonical, record) in records_in(&snapshot, id)? {
+            if !record.blocked {
+                addresses.push(canonical);
+            }
+        }
         addresses.sort_by_key(|address| Some(address) != login.as_ref());
         Ok(addresses)
     }

@@ -64,6 +64,9 @@ pub enum DirectoryError {
     /// The address that was to be removed is the account's login.
     #[error("the address {0} is the account's login and can't be removed")]
     LoginAddress(String),
+    /// Only an administrator may give this address to an account.
+    #[error("the address {0} can only be given by an administrator")]
+    Reserved(String),
     /// The service would be left without anyone to administer it.
     #[error("this is the only administrator; create another one first")]
     LastAdmin,

@@ -1,7 +1,7 @@
 //! Random secrets in letters that people can read and type.
 
 /// Without those that look like others.
-const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+pub(crate) const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// Random bytes as letters in groups, for people to type: five bits of each.
 pub(crate) fn grouped(random: &[u8], size: usize) -> String {

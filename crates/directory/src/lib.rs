@@ -30,7 +30,9 @@ mod letters;
 mod locked;
 mod login;
 mod login_rate;
+mod mask;
 mod noted;
+mod own_alias;
 mod part;
 mod password;
 mod password_rule;
@@ -70,6 +72,8 @@ pub use ids::{AccountId, AccountRealm, AppPasswordId, Role, SessionId};
 pub use invariants::DirectoryInvariants;
 pub use locked::Locked;
 pub use login::{Login, LoginAttempt, Secret};
+pub use mask::{MAX_MASK_NAME_BYTES, Mask, count_mask_in, looks_masked};
+pub use own_alias::OwnAddresses;
 pub use part::{DirectoryPart, IDENTITY, SETTINGS};
 pub use password_rule::{check_password, check_password_of_operator};
 pub use remember::Remember;
@@ -110,6 +114,8 @@ pub struct DirectoryOptions {
     pub remember: Remember,
     /// What secrets are sealed under.
     pub keys: Arc<Keys>,
+    /// How many addresses people may make themselves.
+    pub own_addresses: OwnAddresses,
 }
 
 /// The directory of a store. Cheap to clone.
@@ -132,6 +138,7 @@ struct Inner {
     unkept: unkept::Unkept,
     watched: Arc<watched::Watched>,
     secrets: secrets::Secrets,
+    own_addresses: OwnAddresses,
 }
 
 impl Directory {
@@ -160,6 +167,7 @@ impl Directory {
                 unkept: unkept::Unkept::default(),
                 watched,
                 secrets,
+                own_addresses: options.own_addresses,
             }),
         })
     }

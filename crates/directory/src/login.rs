@@ -150,7 +150,9 @@ impl Directory {
         let account = match EmailAddress::parse(&name) {
             Ok(address) => {
                 name = address.canonical();
-                self.account_by_address(&address).map_err(unavailable)?
+                // Sites that were given a masked address have no login by it.
+                let is_login = !crate::mask::looks_masked(&name);
+                if is_login { self.account_by_address(&address).map_err(unavailable)? } else { None }
             }
             Err(_) => None,
         };

@@ -17,7 +17,7 @@ pub const IDENTITY: Kind = Kind { number: 6, name: "identity" };
 pub const SETTINGS: Kind = Kind { number: 7, name: "settings" };
 
 /// Its kinds of keys.
-const KINDS: [u8; 8] = [
+const KINDS: [u8; 9] = [
     schema::CREDENTIALS[0],
     schema::APP_PASSWORD,
     schema::SESSION,
@@ -26,6 +26,7 @@ const KINDS: [u8; 8] = [
     schema::ACCOUNT_ADDRESS,
     schema::KNOWN_NETWORK,
     schema::SIGN_IN,
+    schema::MASK,
 ];
 
 impl From<DirectoryError> for PartError {
@@ -67,13 +68,14 @@ impl RealmPart for DirectoryPart {
 
     fn purge<'a>(&'a self, store: &'a Store, account: RealmId) -> Work<'a> {
         // The audit trail says what was done to the account; its addresses are those of the deleted account's record.
-        const GONE: [u8; 6] = [
+        const GONE: [u8; 7] = [
             schema::CREDENTIALS[0],
             schema::APP_PASSWORD,
             schema::SESSION,
             schema::SETTINGS[0],
             schema::KNOWN_NETWORK,
             schema::SIGN_IN,
+            schema::MASK,
         ];
         Box::pin(realm::clear_rows(store, account, &GONE))
     }

@@ -15,7 +15,7 @@ const LOOKED_AT_CHARS: usize = 64;
 /// Parts of a name or address shorter than this are found in anything.
 const MIN_PART_CHARS: usize = 3;
 
-/// Checks a new password. `about`: the owner's address and name.
+/// Checks a new password. `about`: the owner's address and name, the service's names.
 ///
 /// # Errors
 /// [`DirectoryError::BadPassword`] with the reason.
@@ -47,7 +47,7 @@ fn check(password: &str, about: &[&str], commonest: u64) -> Result<()> {
         return bad("a password can't consist of spaces only".to_owned());
     }
     if is_about(password, about) {
-        return bad("a password can't be the address or the name, or a part of them; use several \
+        return bad("a password can't be the address, the name or the service's name, or a part of them; use several \
                     unrelated words"
             .to_owned());
     }
@@ -183,6 +183,16 @@ mod tests {
         for fine in ["annas green bicycle", "berger, tired of soup", "hold the blue door"] {
             check_password(fine, &ABOUT).unwrap_or_else(|error| panic!("{fine:?}: {error}"));
         }
+    }
+
+    #[test]
+    fn what_the_service_is_called_is_not_taken() {
+        let about = ["anna@hold.test", "Anna", "mx1.seaweed.example", "holdfast"];
+        for own in ["holdfast", "Holdfast1", "holdfast2026", "tsafdloh", "seaweed.example", "mx1seaweed!", "seaweed123"]
+        {
+            assert!(check_password(own, &about).is_err(), "{own:?}");
+        }
+        check_password("holdfast of seaweed and rock", &about).unwrap();
     }
 
     #[test]

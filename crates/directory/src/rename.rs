@@ -6,7 +6,7 @@ use store::{Read as _, RealmId};
 
 use crate::{
     AccountId, Directory, DirectoryError, Result,
-    address::{MAX_ADDRESSES, addresses_in, delete_in, lookup, put_in},
+    address::{MAX_ADDRESSES, count_in, delete_in, lookup, put_in},
     schema::{AccountRecord, account_key, decode, domain_key},
 };
 
@@ -19,6 +19,9 @@ impl Directory {
     /// it may.
     pub async fn rename_account(&self, id: AccountId, new: &EmailAddress, keep_old: bool) -> Result<()> {
         let (canonical, domain) = (new.canonical(), new.domain().to_owned());
+        if self.is_mask_of_other(&canonical, None)? {
+            return Err(DirectoryError::AddressTaken(canonical));
+        }
         self.store()
             .transact(move |tx| {
                 let stored = tx.get(RealmId::DIRECTORY, &account_key(id))?;
@@ -40,7 +43,7 @@ impl Directory {
                 }
                 if old != canonical {
                     if keep_old {
-                        if found.is_none() && addresses_in(tx, id)?.len() >= MAX_ADDRESSES {
+                        if found.is_none() && count_in(tx, id)? >= MAX_ADDRESSES {
                             return Err(DirectoryError::TooMany { what: "addresses", limit: MAX_ADDRESSES });
                         }
                         put_in(tx, id, &old, true);

@@ -45,6 +45,8 @@ pub const ACCOUNT_ADDRESS: u8 = 0x06;
 pub const KNOWN_NETWORK: u8 = 0x07;
 /// `SIGN_IN day(u32 BE) name(8)` → [`SignInRecord`]; alone → [`HistoryRecord`].
 pub const SIGN_IN: u8 = 0x08;
+/// `MASK canonical-address` → [`MaskRecord`].
+pub const MASK: u8 = 0x09;
 
 /// An account.
 #[derive(Clone, PartialEq, Message)]
@@ -130,6 +132,34 @@ pub struct AddressRecord {
     /// Not the account's login.
     #[prost(bool, tag = "2")]
     pub alias: bool,
+    /// Who made it: 0 an administrator, 1 its owner, 2 the service, for its owner ([`MaskRecord`]).
+    #[prost(uint32, tag = "3")]
+    pub origin: u32,
+    /// Mail to it is refused, as if it were not there.
+    #[prost(bool, tag = "4")]
+    pub blocked: bool,
+}
+
+/// [`AddressRecord::origin`] of an alias that its owner has made.
+pub const OF_OWNER: u32 = 1;
+/// [`AddressRecord::origin`] of a masked address.
+pub const MASKED: u32 = 2;
+
+/// A masked address: what its owner knows of it, and how it is used.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct MaskRecord {
+    /// What it was made for.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// When it was made, in milliseconds since 1970.
+    #[prost(int64, tag = "2")]
+    pub created_ms: i64,
+    /// Messages that came to it.
+    #[prost(uint64, tag = "3")]
+    pub count: u64,
+    /// When the last one came; 0 is never.
+    #[prost(int64, tag = "4")]
+    pub last_ms: i64,
 }
 
 /// A domain that mail is received for.

@@ -12,6 +12,8 @@ mod invariants;
 mod lockout;
 #[path = "directory/logins.rs"]
 mod logins;
+#[path = "directory/masks.rs"]
+mod masks;
 #[path = "directory/secrets.rs"]
 mod secrets;
 #[path = "directory/sessions.rs"]

@@ -261,6 +261,10 @@ pub struct Limits {
     pub login_patience: Span,
     /// For how long a verified password need not be checked slowly again; 0 is never.
     pub remember_logins: Span,
+    /// Aliases that people may make themselves; 0 is none.
+    pub own_aliases: usize,
+    /// Masked addresses that an account may have.
+    pub masked_addresses: usize,
 }
 
 /// Who may log in without TLS, by IMAP, POP3, ManageSieve and submission.
@@ -300,6 +304,8 @@ impl Default for Limits {
             logins_waiting: 1000,
             login_patience: Span::seconds(20),
             remember_logins: Span::days(7),
+            own_aliases: 0,
+            masked_addresses: 100,
         }
     }
 }

@@ -236,6 +236,10 @@ fn directory_options(config: &Config, store: &Store) -> DirectoryOptions {
             file: Some(config.data_dir.join("logins")),
             ..Remember::default()
         },
+        own_addresses: directory::OwnAddresses {
+            aliases: config.limits.own_aliases,
+            masked: config.limits.masked_addresses,
+        },
         ..DirectoryOptions::default()
     }
 }

@@ -22,6 +22,8 @@ const ENTRY_BYTES: usize = HASH_BYTES + 4;
 const ROOM_STEPS: u64 = 16;
 /// Stands for the account that gets mail for `postmaster` where nobody made that address; 0 is no account.
 const NOBODY: u32 = 0;
+/// [`ListRecord::entries`] of an address that is there, and whose mail is refused: no account has this number.
+const REFUSED: u32 = u32::MAX;
 
 /// The list, as it is signed.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -96,7 +98,7 @@ impl ListRecord {
         let mut hashes: Vec<[u8; ENTRY_BYTES]> = directory
             .all_addresses()?
             .into_iter()
-            .map(|(address, account)| entry(&hash(salt, &address), account.0))
+            .map(|(address, account)| entry(&hash(salt, &address), account.map_or(REFUSED, |account| account.0)))
             .collect();
         hashes.sort_unstable();
         let mut rooms = Vec::new();
@@ -228,7 +230,8 @@ impl Recipients {
             let is_it = address.local().eq_ignore_ascii_case("postmaster");
             is_it.then(|| self.record.administrator.checked_sub(1)).flatten()
         };
-        let account = account.or_else(postmaster).ok_or_else(|| Refusal::no_such_address(address))?;
+        let account = account.or_else(postmaster).filter(|account| *account != REFUSED);
+        let account = account.ok_or_else(|| Refusal::no_such_address(address))?;
         match self.rooms.get(&account) {
             Some(room) if waiting(account) >= *room => Err(Refusal::mailbox_full(address)),
             _ => Ok(account),

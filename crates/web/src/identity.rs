@@ -24,7 +24,9 @@ impl Writer {
     /// The writer that settings make of an address. `name` is what the account goes by.
     fn new(address: &str, name: &str, settings: &Settings) -> Self {
         let own = own(settings, address).cloned().unwrap_or_default();
-        let or = |own: String, general: &str| if own.is_empty() { general.to_owned() } else { own };
+        // A masked address tells nobody who its owner is, unless they say so.
+        let is_masked = directory::looks_masked(address);
+        let or = |own: String, general: &str| if own.is_empty() && !is_masked { general.to_owned() } else { own };
         Self {
             address: address.to_owned(),
             name: or(own.display_name, name),

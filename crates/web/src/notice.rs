@@ -48,6 +48,11 @@ fn said(done: &str) -> Option<&'static str> {
         }
         "created" => "Created.",
         "groupgone" => "Group deleted. Its members are still in your address book.",
+        "maskblocked" => "Blocked. Mail to that address is refused.",
+        "maskunblocked" => "Unblocked. Mail to that address comes to you again.",
+        "maskdeleted" => "Deleted. Mail to that address is refused.",
+        "aliasadded" => "Added. You can write from it too.",
+        "aliasremoved" => "Removed. Mail to that address is refused.",
         "signinknown" => "Noted. It’s no longer marked as new.",
         "twostepoff" => "Two-step sign-in is off.",
         "scriptsaved" => "Script saved.",

@@ -261,6 +261,7 @@ const fn of_directory(error: &DirectoryError) -> &'static str {
         DirectoryError::BadPassword(_) => "password-refused",
         DirectoryError::TooLong { .. } => "too-long",
         DirectoryError::TooMany { .. } => "too-many",
+        DirectoryError::Reserved(_) => "address-reserved",
         DirectoryError::LoginAddress(_) => "address-is-login",
         DirectoryError::LastAdmin => "last-administrator",
         DirectoryError::WrongCode => "code-wrong",

@@ -1,6 +1,7 @@
 //! What someone sets for themselves: name, signature, colours; password, second factor, app passwords, sessions.
 
 mod addresses;
+mod aliases;
 mod apps;
 mod common;
 mod forwarding;
@@ -41,6 +42,11 @@ pub fn routes() -> Router<Site> {
         .route("/settings", get(general::page).post(general::save))
         .route("/help", get(help::page))
         .route("/settings/addresses", get(addresses::page).post(addresses::save))
+        .route("/settings/aliases", get(aliases::page))
+        .route("/settings/aliases/mask", post(aliases::mask))
+        .route("/settings/aliases/change", post(aliases::change))
+        .route("/settings/aliases/add", post(aliases::add))
+        .route("/settings/aliases/remove", post(aliases::remove))
         .route("/settings/spam", get(spam::page).post(spam::save))
         .route("/settings/spam/reset", post(spam::reset))
         .route("/settings/forwarding", get(forwarding::page).post(forwarding::save))

@@ -19,6 +19,7 @@ pub type Tabs = &'static [(&'static str, &'static str)];
 pub const TABS: Tabs = &[
     ("/settings", "General"),
     ("/settings/addresses", "Addresses"),
+    ("/settings/aliases", "Aliases"),
     ("/settings/rules", "Rules"),
     ("/settings/vacation", "Vacation"),
     ("/settings/spam", "Spam"),

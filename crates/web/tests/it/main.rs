@@ -9,6 +9,7 @@ mod forwarding;
 mod identities;
 mod lists;
 mod mail;
+mod masks;
 mod people;
 mod replies;
 mod rewind;
