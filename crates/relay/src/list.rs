@@ -312,10 +312,11 @@ mod tests {
             ("x@xn--bcher-kva.example", 7),
             ("@all.example", 3),
             ("tag+own@a.example", 8),
+            ("blocked@all.example", REFUSED),
         ]);
         let signed = signer.sign(&record);
         let list = Recipients::read(&signed, &Signer::open(dir.path()).unwrap().public()).unwrap();
-        assert_eq!(list.len(), 9);
+        assert_eq!(list.len(), 10);
         let ask = |address: &str, waiting: u64| {
             let address = EmailAddress::parse(address).unwrap();
             list.rcpt(&address, |_| waiting).map_err(|refusal| (refusal.code, refusal.enhanced))
@@ -335,6 +336,8 @@ mod tests {
             ("anyone+x@all.example", 0, Ok(3)),
             ("annA.@all.example".trim_end_matches('.'), 0, Ok(3)),
             ("nobody@a.example", 0, Err((550, (5, 1, 1)))),
+            ("blocked@all.example", 0, Err((550, (5, 1, 1)))),
+            ("Blocked+x@all.example", 0, Err((550, (5, 1, 1)))),
             ("+@a.example", 0, Err((550, (5, 1, 1)))),
             ("PostMaster@a.example", 0, Ok(1)),
             ("postmaster@all.example", 0, Ok(3)),

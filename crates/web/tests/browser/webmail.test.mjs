@@ -77,7 +77,7 @@ async function timeToUndo(page, seconds) {
 /** All pages that are neither a list of messages nor one of them. */
 const PAGES = [
   '/compose', '/search?q=', '/search?q=nothing+at+all', '/people', '/people/new', '/people/import', '/mailboxes', '/rewind',
-  '/settings', '/settings/security', '/settings/apps', '/settings/sessions', '/admin', '/admin/accounts/1', '/admin/domains',
+  '/settings', '/settings/security', '/settings/apps', '/settings/sessions', '/settings/aliases', '/admin', '/admin/accounts/1', '/admin/domains',
   '/admin/queue', '/admin/service', '/admin/continuity', '/admin/audit', '/nothing',
 ];
 

@@ -108,6 +108,7 @@ async fn every_page_forbids_what_it_does_not_need() {
         "/settings/security",
         "/settings/apps",
         "/settings/sessions",
+        "/settings/aliases",
         "/settings/spam",
         "/settings/forwarding",
         "/forwarding?code=1-x",
