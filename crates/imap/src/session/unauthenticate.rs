@@ -15,7 +15,7 @@ impl Session {
         self.leave_mailbox();
         self.notified = None;
         self.enabled = Enabled::default();
-        self.user = None;
+        (self.user, self.login) = (None, None);
         self.wire.end_with_nothing();
         self.frame.set_limit(self.door.options.max_command_before_login_bytes);
         self.login_deadline = Instant::now() + self.door.options.login_timeout;
