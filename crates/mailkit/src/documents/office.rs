@@ -45,12 +45,12 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Option<Reading> {
 
 /// Whether a file of the archive has text that people see.
 fn says_something(name: &str) -> bool {
+    let Some(name) = name.strip_suffix(".xml") else { return false };
     let within = |folder: &str, begins: &[&str]| {
-        name.strip_prefix(folder).is_some_and(|file| {
-            file.ends_with(".xml") && !file.contains('/') && begins.iter().any(|b| file.starts_with(b))
-        })
+        name.strip_prefix(folder)
+            .is_some_and(|file| !file.contains('/') && begins.iter().any(|begins| file.starts_with(begins)))
     };
-    matches!(name, "content.xml" | "styles.xml" | "docProps/core.xml" | "meta.xml")
+    matches!(name, "content" | "styles" | "docProps/core" | "meta")
         || within("word/", &["document", "footnotes", "endnotes", "comments", "header", "footer"])
         || within("xl/", &["sharedStrings", "workbook", "comments"])
         || within("xl/worksheets/", &["sheet"])

@@ -142,7 +142,7 @@ fn documents_that_are_cut_off_or_changed_end_nothing() {
         for _ in 0..6 {
             read(name, &content[..next(content.len())]);
             let mut changed = content.to_vec();
-            for _ in 0..1 + next(20) {
+            for _ in 0..=next(20) {
                 let at = next(changed.len());
                 changed[at] = next(256) as u8;
             }

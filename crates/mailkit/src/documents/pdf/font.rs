@@ -37,7 +37,7 @@ impl Font {
             font.simple(file, dict, budget);
         }
         if let Some((_, map)) = dict.get("ToUnicode").and_then(|map| file.stream(map, budget)) {
-            font.to_unicode(&map, budget);
+            font.unicode_map(&map, budget);
         }
         font
     }
@@ -115,7 +115,7 @@ impl Font {
     }
 
     /// Takes in a `ToUnicode` map (section 9.10.3).
-    fn to_unicode(&mut self, map: &[u8], budget: &mut Budget) {
+    fn unicode_map(&mut self, map: &[u8], budget: &mut Budget) {
         let mut reader = Reader::new(map, 0);
         let mut operands: Vec<Object> = Vec::new();
         while let Some(object) = reader.next() {
