@@ -10,6 +10,7 @@ use people::PeoplePart;
 use realm::{Parts, feed::FeedPart};
 use reports::ReportInvariants;
 use rules::RulesPart;
+use saved::SavedPart;
 use store::{Damaged, Invariants, RealmId, Snapshot, Store, StoreError, Violation};
 
 /// All parts, in the order in which duties are done. A new part is one more line.
@@ -24,6 +25,7 @@ static PARTS: LazyLock<Parts> = LazyLock::new(|| {
         &SpamPart,
         &ForwardingPart,
         &RulesPart,
+        &SavedPart,
     ])
 });
 
@@ -75,6 +77,6 @@ mod tests {
 
     #[test]
     fn each_part_has_keys_of_its_own_and_one_leads_a_rewind() {
-        assert_eq!(parts().iter().count(), 9);
+        assert_eq!(parts().iter().count(), 10);
     }
 }

@@ -7,6 +7,7 @@ import { installLive } from './live.js';
 import { fitFrames } from './frames.js';
 import { installList } from './list.js';
 import { installCompose } from './compose.js';
+import { installSuggest } from './suggest.js';
 
 document.documentElement.classList.add('scripted');
 
@@ -21,6 +22,7 @@ installPages(() => {
 installList();
 installKeys();
 installLive();
+installSuggest();
 showTab();
 fitFrames();
 installCompose();

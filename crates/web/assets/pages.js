@@ -191,7 +191,7 @@ function swap(next, quiet) {
     else document.body.dataset[name] = value;
   }
   useToken();
-  for (const selector of ['#boxes', '#more-boxes', '.side .bottom', '#announcement', '#vacation']) replace(next, selector);
+  for (const selector of ['#boxes', '#more-boxes', '#searches', '.side .bottom', '#announcement', '#vacation']) replace(next, selector);
   if (!quiet) replace(next, '#notice');
   const [list, newList] = [document.querySelector('#list'), next.querySelector('#list')];
   const [reading, newReading] = [document.querySelector('#reading'), next.querySelector('#reading')];

@@ -32,11 +32,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     let spam = filter::spam::Spam::new(store.clone());
     let reports = reports::Reports::new(store.clone());
     let rules = rules::Rules::new(store.clone());
+    let saved = saved::SavedSearches::new(store.clone());
     let shutdown = CancellationToken::new();
     let service = || domaincheck::Service { hostname: "localhost".to_owned(), ..domaincheck::Service::default() };
     let checks = domaincheck::Checks::new(directory.clone(), std::sync::Arc::new(dnskit::Zone::new()), service);
-    let state =
-        WebState { directory, mailstore, people, spam, rules, reports, rewinds, delivery, checks, options, shutdown };
+    let state = WebState {
+        directory,
+        mailstore,
+        people,
+        spam,
+        rules,
+        saved,
+        reports,
+        rewinds,
+        delivery,
+        checks,
+        options,
+        shutdown,
+    };
     tokio::runtime::Runtime::new()?.block_on(run(state, port))?;
     store.close();
     Ok(())

@@ -267,6 +267,13 @@ pub async fn undo(caller: Caller, form: Posted) -> Result<Response> {
         "rules" if caller.site.rules.undo_edit(caller.realm, &key).await? => {
             Ok(Redirect::to(&crate::notice::with(&back, "undone")).into_response())
         }
+        "search" => {
+            let id = <[u8; 8]>::try_from(key.as_slice()).map(u64::from_be_bytes).unwrap_or_default();
+            match caller.site.saved.bring_back(caller.realm, id).await? {
+                true => Ok(Redirect::to(&crate::notice::with(&back, "undone")).into_response()),
+                false => Err(gone),
+            }
+        }
         "rewind" => crate::rewind::undo_by_key(caller, &key, &back).await?.ok_or(gone),
         "sent" => match caller.site.delivery.cancel_submission(caller.account, &key).await {
             Ok(receipt) => {

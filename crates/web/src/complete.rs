@@ -51,6 +51,16 @@ pub async fn complete(caller: Caller, Query(asked): Query<Asked>) -> Result<Resp
         .await
 }
 
+/// The people that a prefix could mean: name and address.
+pub fn people(caller: &Caller, prefix: &str) -> Result<Vec<(String, String)>> {
+    if prefix.is_empty() {
+        return Ok(Vec::new());
+    }
+    let offers = offers(caller, &prefix.chars().take(MAX_PREFIX).collect::<String>())?.into_iter();
+    let people = offers.filter(|offer| offer.address.contains('@'));
+    Ok(people.map(|offer| (on_one_line(&offer.name).into(), offer.address)).collect())
+}
+
 /// Those with whom mail goes to and fro, often and lately first; contacts among them bear the name of the address book, and
 /// those and groups with whom none does come after.
 fn offers(caller: &Caller, prefix: &str) -> Result<Vec<Offer>> {

@@ -259,6 +259,15 @@ impl From<filter::spam::SpamError> for Fault {
     }
 }
 
+impl From<saved::SavedError> for Fault {
+    fn from(error: saved::SavedError) -> Self {
+        match error {
+            saved::SavedError::Store(error) => mailstore::MailError::Store(error).into(),
+            told => Self::Bad(capital(&told.to_string())),
+        }
+    }
+}
+
 impl From<rules::RulesError> for Fault {
     fn from(error: rules::RulesError) -> Self {
         match error {

@@ -50,6 +50,7 @@ mod rendering;
 mod rewind;
 mod room;
 mod search;
+mod searches;
 mod second_step;
 mod settings;
 mod shell;
@@ -119,6 +120,7 @@ impl WebDoor {
             .route("/search", get(search::results))
             .route("/mailboxes", get(mailboxes::page).post(mailboxes::post))
             .merge(contacts::routes())
+            .merge(searches::routes())
             .merge(settings::routes())
             .merge(admin::routes())
             .merge(rewind::routes())

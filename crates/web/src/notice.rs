@@ -55,6 +55,8 @@ fn said(done: &str) -> Option<&'static str> {
         "aliasremoved" => "Removed. Mail to that address is refused.",
         "signinknown" => "Noted. It’s no longer marked as new.",
         "twostepoff" => "Two-step sign-in is off.",
+        "searchsaved" => "Search saved. It stands in the side bar.",
+        "recentgone" => "Your recent searches are forgotten.",
         "scriptsaved" => "Script saved.",
         "scriptgone" => "Script deleted.",
         "scripton" => "Script activated. It is used for all new messages.",
@@ -96,6 +98,13 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
                 }
             },
         ),
+        "search" => {
+            let id = <[u8; 8]>::try_from(bytes.as_slice()).map(u64::from_be_bytes).unwrap_or_default();
+            caller.site.saved.removed(caller.realm, id)?.map(|search| Notice {
+                undo: (!search.undone).then(|| done.to_owned()),
+                ..if search.undone { undone() } else { plain("Saved search deleted.") }
+            })
+        }
         "rules" => caller.site.rules.last_edit(caller.realm, &bytes)?.map(|edit| Notice {
             undo: edit.undoable.then(|| done.to_owned()),
             ..if edit.undone { undone() } else { plain(&edit.note) }

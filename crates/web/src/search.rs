@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::Query;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use mailstore::{
     Folding, Mailbox, MailboxId, MessageRow, Role, SearchHit, SearchOptions, SearchQuery, SearchScope, ThreadId,
@@ -25,7 +26,10 @@ use crate::view;
 const MAX_HITS: usize = 500;
 
 /// `GET /search?q=`
-pub async fn results(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
+pub async fn results(caller: Caller, headers: HeaderMap, Query(place): Query<Place>) -> Result<Response> {
+    if place.after.is_none() && place.before.is_none() {
+        crate::searches::note(&caller, &headers, place.q.as_deref().unwrap_or_default()).await;
+    }
     // A reader who closes the page, or waits too long, ends the search: its future is dropped.
     let cancel = Arc::new(AtomicBool::new(false));
     let _gone = CancelOnDrop(cancel.clone());
@@ -34,7 +38,11 @@ pub async fn results(caller: Caller, Query(place): Query<Place>) -> Result<Respo
             let list = list(caller, &place, None, &cancel)?;
             let mut shell = shell::build(caller, "list", None)?;
             shell.notice = crate::notice::find(caller, place.done.as_deref(), &list.here)?;
-            shell.query = place.q.unwrap_or_default();
+            let query = place.q.unwrap_or_default();
+            for search in &mut shell.searches {
+                search.2 = search.0 == crate::searches::href(query.trim());
+            }
+            shell.query = query;
             let page = caller.page(&list.title);
             Ok(view::html(&MailboxPage { page, shell, list }))
         })
@@ -220,6 +228,8 @@ fn chips(typed: &str) -> Vec<Chip> {
         ("in:anywhere", "Include Trash and Spam"),
     ];
     let words: Vec<&str> = typed.split_whitespace().collect();
+    let save = format!("/searches?q={}", form_urlencoded(typed));
+    let save = (!typed.is_empty()).then_some(Chip { text: "Save this search", href: save, on: false });
     TERMS
         .iter()
         .map(|(term, text)| {
@@ -230,6 +240,7 @@ fn chips(typed: &str) -> Vec<Chip> {
             }
             Chip { text, href: format!("/search?q={}", form_urlencoded(&other.join(" "))), on }
         })
+        .chain(save)
         .collect()
 }
 

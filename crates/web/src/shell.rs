@@ -22,6 +22,8 @@ pub fn build(caller: &Caller, view: &'static str, current: Option<MailboxId>) ->
         current,
         state,
         boxes,
+        searches: saved(caller)?,
+        recent: caller.site.saved.recent(caller.realm)?,
         query: String::new(),
         me_name: if caller.name.is_empty() { caller.address.clone() } else { caller.name.clone() },
         me_address: caller.address.clone(),
@@ -33,6 +35,13 @@ pub fn build(caller: &Caller, view: &'static str, current: Option<MailboxId>) ->
         space: space(caller)?,
         notice: None,
     })
+}
+
+/// The saved searches of the side bar.
+fn saved(caller: &Caller) -> Result<Vec<(String, String, bool)>> {
+    let all = caller.site.saved.list(caller.realm)?;
+    let link = |query: &str| format!("/search?q={}", crate::error::form_urlencoded(query));
+    Ok(all.into_iter().map(|search| (link(&search.query), search.name, false)).collect())
 }
 
 fn item(mailbox: &Mailbox, all: &[Mailbox], current: Option<MailboxId>) -> MailboxItem {

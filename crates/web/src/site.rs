@@ -15,6 +15,7 @@ use parking_lot::Mutex as Lock;
 use people::People;
 use reports::Reports;
 use rules::Rules;
+use saved::SavedSearches;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,8 @@ pub struct WebState {
     pub people: People,
     /// Settings and training of the spam filter.
     pub spam: Spam,
+    /// Saved searches.
+    pub saved: SavedSearches,
     /// The rules of accounts.
     pub rules: Rules,
     /// What others report about the domains.

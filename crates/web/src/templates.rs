@@ -20,6 +20,10 @@ pub struct Shell {
     pub state: u64,
     /// All mailboxes, the standard ones first.
     pub boxes: Vec<MailboxItem>,
+    /// Saved searches: address, name, and whether it is the one shown.
+    pub searches: Vec<(String, String, bool)>,
+    /// The searches made last.
+    pub recent: Vec<String>,
     /// What stands in the search field.
     pub query: String,
     /// Display name of the account.

@@ -236,6 +236,7 @@ impl Site {
             people: services.people.clone(),
             spam: services.spam.clone(),
             rules: services.rules.clone(),
+            saved: saved::SavedSearches::new(services.store.clone()),
             reports: services.reports.clone(),
             rewinds: services.rewinds(),
             delivery: services.delivery.clone(),

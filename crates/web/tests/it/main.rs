@@ -14,6 +14,7 @@ mod people;
 mod replies;
 mod rewind;
 mod rules;
+mod searches;
 mod sessions;
 mod site;
 mod vacation;

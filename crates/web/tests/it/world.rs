@@ -78,6 +78,7 @@ impl World {
             people: People::new(store.clone()),
             spam: filter::spam::Spam::new(store.clone()),
             rules: rules::Rules::new(store.clone()),
+            saved: saved::SavedSearches::new(store.clone()),
             reports: reports::Reports::new(store.clone()),
             rewinds: Rewinds::new(store.clone(), mail.clone(), testkit::parts()),
             delivery: delivery.clone(),

@@ -1,0 +1,183 @@
+//! Saved searches as a part of an account's realm.
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+use realm::feed::{Kind, Touched, Write};
+use realm::{Coming, Found, InCommit, Keys, Loss, Merged, Merging, RealmPart, Rewind, Rewindable, SalvageFrom, Work};
+use store::{Op, Order, Past, Read, RealmId, Snapshot, Store, StoreError, Tx};
+
+use crate::schema::{KINDS, RECENT, REMOVED, RecentRecord, RemovedRecord, SAVED, SavedRecord};
+
+/// Saved searches, and the searches made last.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SavedPart;
+
+/// Saved searches by key. The searches made last are of no moment but the present.
+type All = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Most unreadable records that a check names.
+const MAX_FINDINGS: usize = 10;
+
+fn all<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<All, StoreError> {
+    let mut out = All::new();
+    for row in read.prefix(account, &[SAVED], Order::Ascending)? {
+        let (key, value) = row?;
+        out.insert(key.to_vec(), value.to_vec());
+    }
+    Ok(out)
+}
+
+fn is_right(key: &[u8], value: &[u8]) -> bool {
+    match key.first() {
+        Some(&SAVED) => key.len() == 9 && SavedRecord::decode(value).is_ok(),
+        Some(&RECENT) => key.len() == 1 && RecentRecord::decode(value).is_ok(),
+        Some(&REMOVED) => key.len() == 1 && RemovedRecord::decode(value).is_ok(),
+        _ => false,
+    }
+}
+
+/// What a saved search is called.
+fn name(value: &[u8]) -> String {
+    SavedRecord::decode(value).map(|record| record.name).unwrap_or_default()
+}
+
+impl RealmPart for SavedPart {
+    fn name(&self) -> &'static str {
+        "saved"
+    }
+
+    fn title(&self) -> &'static str {
+        "the saved searches"
+    }
+
+    fn keys(&self) -> Keys {
+        Keys { range: 0xA0..=0xA3, kinds: &KINDS }
+    }
+
+    fn check(&self, account: RealmId, snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
+        let unsound = realm::unsound_rows(account, snapshot, &KINDS, MAX_FINDINGS, is_right)?;
+        Ok(unsound
+            .iter()
+            .map(|key| format!("the saved searches have {key:02x?}, which is no record of them"))
+            .collect())
+    }
+
+    fn rewindable(&self) -> Rewindable<'_> {
+        Rewindable::Follows(self)
+    }
+
+    fn salvage(&self, from: &SalvageFrom<'_>) -> realm::Result<Option<Box<dyn Found>>> {
+        let rows = all(from.read, from.realm)?;
+        let (good, bad): (All, All) = rows.into_iter().partition(|(key, value)| is_right(key, value));
+        Ok(Some(Box::new(FoundSearches { rows: good, unreadable: bad.len() })))
+    }
+
+    fn purge<'a>(&'a self, store: &'a Store, account: RealmId) -> Work<'a> {
+        Box::pin(realm::clear_rows(store, account, &KINDS))
+    }
+
+    fn maintain<'a>(&'a self, _: &'a Store, _: RealmId) -> Work<'a> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn loss(&self, op: &Op) -> Option<Loss> {
+        (op.value.is_none() && op.key.first() == Some(&SAVED)).then_some(Loss::one("saved searches"))
+    }
+
+    fn things(&self) -> &'static [Kind] {
+        &[]
+    }
+
+    fn touches(&self, _: &Write<'_>, _: &mut Touched) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl Rewind for SavedPart {
+    fn nouns(&self) -> &'static [&'static str] {
+        &["saved search"]
+    }
+
+    fn plan(&self, account: RealmId, past: &Past) -> realm::Result<Vec<Coming>> {
+        let (then, now) = (all(past, account)?, all(past.now(), account)?);
+        let differing = then.iter().filter(|(key, value)| now.get(*key) != Some(*value));
+        let (back, completed) = differing.partition::<Vec<_>, _>(|(key, _)| !now.contains_key(*key));
+        let names = |rows: Vec<(&Vec<u8>, &Vec<u8>)>| rows.into_iter().map(|(_, value)| name(value)).collect();
+        Ok(vec![Coming { noun: "saved search", back: names(back), completed: names(completed) }])
+    }
+
+    fn go_back(&self, account: RealmId, past: &Past) -> realm::Result<InCommit> {
+        let then = all(past, account)?;
+        Ok(Box::new(move |tx| {
+            let now = all(tx, account)?;
+            let mut count = 0;
+            // What was saved since stays.
+            for (key, value) in then.iter().filter(|(key, value)| now.get(*key) != Some(*value)) {
+                tx.put(account, key.clone(), value.clone());
+                count += 1;
+            }
+            Ok(count)
+        }))
+    }
+
+    fn undo(&self, account: RealmId, before: &Past, after: &Past) -> realm::Result<InCommit> {
+        let (before, after) = (all(before, account)?, all(after, account)?);
+        Ok(Box::new(move |tx| {
+            let now = all(tx, account)?;
+            let mine = after.iter().filter(|(key, it)| before.get(*key) != Some(it) && now.get(*key) == Some(it));
+            let mut count = 0;
+            for (key, _) in mine {
+                match before.get(key) {
+                    Some(value) => tx.put(account, key.clone(), value.clone()),
+                    None => tx.delete(account, key.clone()),
+                }
+                count += 1;
+            }
+            Ok(count)
+        }))
+    }
+}
+
+/// Searches that were salvaged.
+struct FoundSearches {
+    rows: All,
+    unreadable: usize,
+}
+
+impl Found for FoundSearches {
+    fn title(&self) -> String {
+        format!("{} saved searches", self.rows.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.unreadable == 0
+    }
+
+    fn unreadable(&self) -> Vec<Vec<String>> {
+        if self.unreadable == 0 { Vec::new() } else { vec![vec![format!("{} saved searches", self.unreadable)]] }
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn merge(&self, into: &mut Merging<'_>) -> realm::Result<Merged> {
+        let now = all(&into.store.snapshot(), into.account)?;
+        let missing: All =
+            self.rows.iter().filter(|(key, _)| !now.contains_key(*key)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let (count, account) = (missing.len(), into.account);
+        if count > 0 && !into.preview {
+            into.store
+                .transact(move |tx: &mut Tx<'_>| {
+                    for (key, value) in missing {
+                        tx.put(account, key, value);
+                    }
+                    Ok::<_, StoreError>(())
+                })
+                .wait()?;
+        }
+        let line = format!("{count} saved searches");
+        Ok(Merged { lines: vec![vec![line.clone()]], audit: Some(line), is_all: true })
+    }
+}
