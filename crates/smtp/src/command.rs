@@ -390,6 +390,8 @@ mod tests {
         assert_eq!(parse("MAIL FROM:<>"), Ok(Command::Mail(Mail::default())));
         assert_eq!(parse("MAIL FROM:<> requiretls"), Ok(Command::Mail(Mail { requiretls: true, ..Mail::default() })));
         assert!(matches!(parse("MAIL FROM:<> REQUIRETLS=yes"), Err(CommandError::Syntax(_))));
+        // It is not announced.
+        assert!(matches!(parse("MAIL FROM:<> BODY=BINARYMIME"), Err(CommandError::Syntax(_))));
         let Ok(Command::Rcpt(rcpt)) =
             parse("RCPT TO:<\"a > b\"@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;q@x.example")
         else {

@@ -11,10 +11,10 @@ use delivery::{
 };
 use mailkit::EmailAddress;
 use mailstore::Role;
-use store::RealmId;
+use store::{Clock as _, RealmId};
 
 use crate::fake::{Answer, Fake};
-use crate::world::{MESSAGE, World, address, envelope, options, submission};
+use crate::world::{DAY_MS, MESSAGE, World, address, envelope, options, submission};
 
 type Plan = dyn Fn(&EmailAddress) -> Verdict + Send + Sync;
 
@@ -560,4 +560,34 @@ async fn a_crash_after_an_address_was_paused_does_not_lose_the_notice() {
     world.delivery.remove_forward(world.alice, &address("x@there.example")).await.unwrap();
     assert_eq!(told(&world), 1);
     world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_address_is_good_for_three_weeks_whatever_new_secret_was_made_since() {
+    let fake = Fake::obliging().await;
+    let (stopped, clock) = World::with_clock(options(Some(&fake))).await;
+    let plan = |_: &EmailAddress| with_results(forwards(&["x@there.example"], true), SPF);
+    let mut world = stopped.with_judges(options(Some(&fake)), vec![Arc::new(Rules(Arc::new(plan)))]);
+    world.start();
+    let secrets = |world: &World| world.directory.service_records("srs/").unwrap().len();
+    let mut made = Vec::new();
+    // How many days pass before each message, and how many secrets there are then: one is made when the newest is 30 days old, and one
+    // is dropped with the next, once no address of it is good any more.
+    for (days, count) in [(0, 1), (29, 1), (1, 2), (20, 2), (2, 2), (8, 2)] {
+        clock.pass(std::time::Duration::from_hours(24 * days));
+        world.delivery.accept(from_far(&["alice@here.example"]), MESSAGE).await.unwrap();
+        let taken = fake.wait_for(made.len() + 1).await;
+        world.until_queue_is_empty().await;
+        made.push((clock.now_ms(), address(path(&taken.last().unwrap().from))));
+        assert_eq!(secrets(&world), count, "after {days} more days");
+        for (at_ms, address) in &made {
+            let age = (clock.now_ms() - at_ms) / DAY_MS;
+            let led_back = world.delivery.rcpt_from(address, None, None);
+            assert_eq!(led_back.is_ok(), age <= 21, "{age} days old: {led_back:?}");
+        }
+    }
+    // What was made with a secret that another service has is nobody's here.
+    let other = World::stopped(options(None)).await;
+    let refusal = other.delivery.rcpt_from(&made.last().unwrap().1, None, None).unwrap_err();
+    assert_eq!((refusal.code, refusal.enhanced), (550, (5, 1, 1)));
 }
