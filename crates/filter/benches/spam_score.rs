@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use filter::spam::{Facts, Known, Model, Points, Sender, Settings, judge};
+use filter::spam::{Facts, Grams, Known, Model, Points, Sender, Settings, judge};
 
 /// Fields that are left out in the second run.
 const TELLING: [&str; 4] = ["received:", "x-", "list-", "delivered-to:"];
@@ -121,6 +121,7 @@ fn holdfast(messages: &[Message], learn: &[usize], test: &[usize]) -> Outcome {
         let one = &messages[*at];
         let parsed = mailkit::parse(&one.raw);
         model.counts.learn(&filter::spam::features(&one.raw, &parsed, false).hashes, one.is_spam);
+        model.wording.learn(&Grams::of(&one.raw, &parsed), one.is_spam);
     }
     let (known, settings) = (Known::default(), Settings::default());
     let mut outcome = Outcome::default();
@@ -132,7 +133,7 @@ fn holdfast(messages: &[Message], learn: &[usize], test: &[usize]) -> Outcome {
         let judged = judge(&facts, &known, &model, &settings);
         let Points(tenths) = judged.score.total();
         // Ties of whole points are broken by what was learned, for the curve alone.
-        let fine = filter::spam::bayes::evidence(&model.counts, &facts.features) / 10_000.0;
+        let fine = (filter::spam::bayes::evidence(&model.counts, &facts.features) + model.wording.evidence(&facts.grams)) / 10_000.0;
         outcome.note(one.is_spam, judged.is_spam, f64::from(tenths) + fine);
     }
     outcome.took = begun.elapsed();

@@ -20,7 +20,7 @@ use inbound::forwarding::ForwardingJudge;
 use inbound::reports::{Daily, ReportJudge};
 use inbound::rules::RulesJudge;
 use inbound::sender::{DnsPatience, SenderCheck, SenderOptions};
-use inbound::spam::{DnsLists, SpamJudge};
+use inbound::spam::{DnsLists, Greylist, SpamJudge};
 use mailstore::{MailError, MailStore};
 use parking_lot::Mutex;
 use reports::Reports;
@@ -122,6 +122,8 @@ impl Services {
         let resolver = dns::resolver(&config);
         let dns_lists = DnsLists::new(Arc::clone(&resolver), &config.spam.dns_lists, &trusted_networks(&config)?);
         let filter = SpamJudge::new(spam.clone(), mailstore.clone(), people.clone()).asking(dns_lists.clone());
+        let greylist = greylist(&config)?;
+        let filter = greylist.into_iter().fold(filter, SpamJudge::greylisting);
         let dns_patience = DnsPatience::new(config.senders.dns_patience.0);
         let senders = sender_check(&config, dns_patience.clone(), &resolver, &directory, &mailstore)?;
         let script =
@@ -267,6 +269,12 @@ fn sender_check(
 /// The networks whose mail is not checked.
 fn trusted_networks(config: &Config) -> anyhow::Result<Vec<doorkit::Network>> {
     Ok(config.senders.trusted_networks.iter().map(|network| network.trim().parse()).collect::<Result<_, _>>()?)
+}
+
+/// Who is asked to try again; `None` if nobody is.
+fn greylist(config: &Config) -> anyhow::Result<Option<Greylist>> {
+    let trusted = trusted_networks(config)?;
+    Ok(config.spam.greylisting.then(|| Greylist::new(config.spam.greylist_for.0, &trusted)))
 }
 
 /// How the configuration has mail delivered.

@@ -2,8 +2,10 @@
 //!
 //! It never keeps mail away: what goes wrong here leaves the message where it was. [`Training`] learns from what users do.
 
+mod checked;
 mod circle;
 mod dns_lists;
+mod greylist;
 mod training;
 
 use std::sync::Arc;
@@ -17,8 +19,11 @@ use people::People;
 use store::RealmId;
 use tokio_util::task::AbortOnDropHandle;
 
+use checked::Checked;
 use circle::Circles;
 pub use dns_lists::{DnsLists, ListState, MAX_DNS_LISTS};
+use greylist::Asked;
+pub use greylist::Greylist;
 pub use training::Training;
 
 /// Most of a message that is looked at, in bytes; what follows counts only for its name.
@@ -37,18 +42,25 @@ pub struct SpamJudge {
     people: People,
     lists: Option<DnsLists>,
     circles: Arc<Circles>,
+    greylist: Option<Greylist>,
 }
 
 impl SpamJudge {
     /// On these, without asking DNS lists.
     pub fn new(spam: Spam, mailstore: MailStore, people: People) -> Self {
-        Self { spam, mailstore, people, lists: None, circles: Arc::default() }
+        Self { spam, mailstore, people, lists: None, circles: Arc::default(), greylist: None }
     }
 
     /// Asks these lists about the networks that mail comes from.
     #[must_use]
     pub fn asking(self, lists: DnsLists) -> Self {
         Self { lists: Some(lists), ..self }
+    }
+
+    /// Asks senders of suspicious mail to try again.
+    #[must_use]
+    pub fn greylisting(self, greylist: Greylist) -> Self {
+        Self { greylist: Some(greylist), ..self }
     }
 }
 
@@ -102,23 +114,53 @@ impl Trial {
     ) -> Result<Vec<Verdict>, JudgeError> {
         let (raw, name) = looked_at(message).map_err(|error| JudgeError(error.to_string()))?;
         let parsed = mailkit::parse(&raw);
-        let sender = Sender { listed_by, ..so_far.first().map(sender_of).unwrap_or_default() };
-        let facts = Facts::of(name, &raw, &parsed, sender).beside(&self.judge.spam.base());
+        let nothing = Verdict::default();
+        let before = so_far.first().unwrap_or(&nothing);
+        let checked = Checked::of(before.headers().as_bytes());
+        let facts =
+            Facts::of(name, &raw, &parsed, sender_of(&checked, before, listed_by)).beside(self.judge.spam.base());
         let answer = Answer { parsed: &parsed, returned: returned(&raw, &parsed) };
         let recipients = self.case.accounts.iter().zip(so_far).zip(&self.case.envelope.recipients);
-        Ok(recipients
+        let mut is_suspicious = true;
+        let verdicts: Vec<Verdict> = recipients
             .map(|((account, before), recipient)| match account {
                 Some(account) if before.refusal.is_none() => {
                     let whom = Recipient { account: *account, domain: recipient.address.domain() };
-                    self.judge_one(whom, &facts, &answer, before).unwrap_or_else(|error| {
+                    match self.judge_one(whom, &facts, &answer, before) {
+                        Ok((verdict, suspicious)) => {
+                            is_suspicious &= suspicious;
+                            verdict
+                        }
                         // A filter that can't judge for one account must not keep its mail, nor that of the others.
-                        tracing::warn!(id = %self.case.id, %account, %error, "a message could not be judged");
-                        Verdict::default()
-                    })
+                        Err(error) => {
+                            tracing::warn!(id = %self.case.id, %account, %error, "a message could not be judged");
+                            is_suspicious = false;
+                            Verdict::default()
+                        }
+                    }
                 }
-                _ => Verdict::default(),
+                _ => {
+                    is_suspicious = false;
+                    Verdict::default()
+                }
             })
-            .collect())
+            .collect();
+        Ok(if is_suspicious { self.greylisted(verdicts, &checked) } else { verdicts })
+    }
+
+    /// Verdicts about a message that all recipients find suspicious.
+    fn greylisted(&self, verdicts: Vec<Verdict>, checked: &Checked) -> Vec<Verdict> {
+        let Some(greylist) = &self.judge.greylist else { return verdicts };
+        let (result, verdicts) = match greylist.ask(&self.case, checked) {
+            Asked::Passed => return verdicts,
+            Asked::Retried => ("retried", verdicts),
+            Asked::Later => {
+                let later = || Verdict::refuse(greylist.refusal()).because("greylisted");
+                ("refused", verdicts.iter().map(|_| later()).collect())
+            }
+        };
+        metrics::counter!("holdfast_spam_greylisted_total", "result" => result).increment(1);
+        verdicts
     }
 
     fn judge_one(
@@ -127,8 +169,9 @@ impl Trial {
         facts: &Facts,
         answer: &Answer<'_>,
         before: &Verdict,
-    ) -> Result<Verdict, Failure> {
+    ) -> Result<(Verdict, bool), Failure> {
         let mut judged = self.judge.judged(whom, facts, answer)?;
+        let is_suspicious = judged.is_suspicious();
         let was_junk = before.mailbox == Some(FileInto::Role(Role::Junk));
         if was_junk && !judged.is_spam && !judged.score.has("allowed") {
             // An earlier check has decided: the reasons say so, and still add up.
@@ -147,7 +190,7 @@ impl Trial {
         verdict.add_header(FIELD, &field)?;
         let result = if judged.is_spam { "spam" } else { "ham" };
         metrics::counter!("holdfast_spam_judged_total", "result" => result).increment(1);
-        Ok(verdict)
+        Ok((verdict, is_suspicious))
     }
 }
 
@@ -160,7 +203,7 @@ impl SpamJudge {
         let looked_at = &raw[..raw.len().min(MAX_LOOKED_AT)];
         let parsed = mailkit::parse(looked_at);
         let name = *blake3::hash(raw).as_bytes();
-        let facts = Facts::of(name, looked_at, &parsed, Sender::default()).beside(&self.spam.base());
+        let facts = Facts::of(name, looked_at, &parsed, Sender::default()).beside(self.spam.base());
         let answer = Answer { parsed: &parsed, returned: returned(looked_at, &parsed) };
         self.judged(whom, &facts, &answer)
     }
@@ -240,20 +283,13 @@ fn looked_at(message: &Spooled) -> std::io::Result<(Vec<u8>, [u8; 32])> {
     Ok((raw, *hasher.finalize().as_bytes()))
 }
 
-/// What the checks before found out about the sender, as they put it above the message (RFC 8601).
-fn sender_of(before: &Verdict) -> Sender {
-    let mut sender = Sender::default();
-    let lower = before.headers().to_ascii_lowercase().replace("\r\n ", " ").replace("\r\n\t", " ");
-    for line in lower.lines().filter(|line| line.starts_with("authentication-results:")) {
-        for result in line.split(';').map(str::trim) {
-            match result.split([' ', '(']).next().unwrap_or_default() {
-                "dmarc=pass" => sender.is_genuine = Some(true),
-                "dmarc=fail" => sender.is_genuine = Some(false),
-                "spf=fail" => sender.spf_failed = true,
-                _ => {}
-            }
-        }
+/// What was found out about the sender, and by the DNS lists.
+fn sender_of(checked: &Checked, before: &Verdict, listed_by: Vec<String>) -> Sender {
+    Sender {
+        is_genuine: checked.is_genuine,
+        spf_failed: checked.spf_failed,
+        listed_by,
+        has_malware: before.found_malware,
+        origin: checked.origin.clone(),
     }
-    sender.has_malware = before.found_malware;
-    sender
 }

@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use store::{RealmId, StoreError};
 
 use super::counts::{Counts, Totals};
-use super::learned::{Kind, Spam, SpamError, each};
+use super::learned::{Base, Kind, Spam, SpamError, each};
 use super::model::unpacked;
+use super::reputation::{Reputation, Together};
 
 /// Most messages of each kind of one account, the newest.
 const MAX_OF_ACCOUNT: usize = 20;
@@ -24,9 +25,11 @@ const MIN_ACCOUNTS: u32 = 2;
 const MAX_SHARED_FEATURES: usize = 2_000_000;
 
 /// What an account gives: the newest messages of each kind.
-fn given(spam: &Spam, account: RealmId) -> Result<(Totals, HashMap<u32, Totals>), SpamError> {
+fn given(spam: &Spam, account: RealmId, now_ms: i64) -> Result<Given, SpamError> {
+    let mut reputation = Reputation::default();
     let mut found: [Vec<(i64, bytes::Bytes)>; 2] = Default::default();
     spam.each_learned(account, |record| {
+        reputation.add(record, now_ms);
         let Some(kind) = Kind::from_number(record.kind) else { return };
         if !record.features.is_empty() {
             found[usize::from(kind == Kind::Wanted)].push((record.at_ms, record.features.clone()));
@@ -45,7 +48,14 @@ fn given(spam: &Spam, account: RealmId) -> Result<(Totals, HashMap<u32, Totals>)
             }
         }
     }
-    Ok((totals, counts))
+    Ok(Given { totals, counts, reputation })
+}
+
+/// What one account gives.
+struct Given {
+    totals: Totals,
+    counts: HashMap<u32, Totals>,
+    reputation: Reputation,
 }
 
 impl Spam {
@@ -54,7 +64,8 @@ impl Spam {
     /// # Errors
     /// Those of reading; the base stays as it was.
     pub fn gather_base(&self) -> Result<(), SpamError> {
-        let mut all = Totals::default();
+        let now_ms = self.now_ms();
+        let (mut all, mut together, mut accounts) = (Totals::default(), Together::default(), 0);
         let mut of: HashMap<u32, (u32, Totals)> = HashMap::new();
         for account in self.accounts() {
             if (all.spam + all.ham) as usize >= MAX_MESSAGES {
@@ -63,7 +74,9 @@ impl Spam {
             if !self.settings(account)?.shares {
                 continue;
             }
-            let (totals, counts) = given(self, account)?;
+            let Given { totals, counts, reputation } = given(self, account, now_ms)?;
+            accounts += usize::from(totals != Totals::default());
+            together.add(&reputation);
             all.spam += totals.spam;
             all.ham += totals.ham;
             for (feature, count) in counts {
@@ -77,7 +90,12 @@ impl Spam {
             }
         }
         let common = of.into_iter().filter(|(_, (accounts, _))| *accounts >= MIN_ACCOUNTS);
-        self.set_base(Counts::of_all(all, common.map(|(feature, (_, sum))| (feature, sum))));
+        self.set_base(Base {
+            counts: Counts::of_all(all, common.map(|(feature, (_, sum))| (feature, sum))),
+            reputation: together.of_several(),
+            accounts,
+            gathered_ms: now_ms,
+        });
         Ok(())
     }
 

@@ -39,6 +39,11 @@ const NOT_THE_SENDERS: [&str; 12] = [
     "status",
 ];
 
+/// Whether a field (name in lower case) is what the sender wrote.
+pub(super) fn is_the_senders(name: &str) -> bool {
+    !NOT_THE_SENDERS.contains(&name)
+}
+
 /// The features of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Features {
@@ -74,7 +79,7 @@ fn header(header: &[u8], parsed: &Parsed, sink: &mut Sink) {
     let mut received = 0;
     for field in headers::fields(header).take(MAX_FIELDS) {
         let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
-        if NOT_THE_SENDERS.contains(&name.as_str()) || name.len() > 60 {
+        if !is_the_senders(&name) || name.len() > 60 {
             continue;
         }
         if name == "received" {

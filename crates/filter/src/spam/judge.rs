@@ -1,19 +1,32 @@
 //! The judgement about one message for one recipient.
 
+use mailkit::EmailAddress;
+
 use super::bayes;
 use super::learned::Kind;
 use super::lists::{self, Entry};
 use super::model::Model;
 use super::reasons::Facts;
+use super::reputation::Place;
 use super::score::{Points, Score};
 use super::settings::{Level, Settings};
 
 /// Tenths of a point for each unit of [`bayes::evidence`].
-const TENTHS_PER_EVIDENCE: f64 = 4.5;
+const TENTHS_PER_EVIDENCE: f64 = 3.2;
 /// Most that what was learned of similar mail can count, in tenths.
 const MOST_BY_SIMILAR: i32 = 80;
+/// Most that the wording can count, in tenths.
+const MOST_BY_WORDING: i32 = 60;
 /// Most that what others taught can count, in tenths.
 const MOST_BY_BASE: i32 = 60;
+/// What the worst reputation of a domain, or of one that signed, counts, in tenths.
+const WORST_DOMAIN: f64 = 20.0;
+/// What the best counts.
+const BEST_DOMAIN: f64 = 10.0;
+/// What the worst reputation of a network counts, in tenths.
+const WORST_NETWORK: f64 = 15.0;
+/// What the best counts: there are other people in most networks too.
+const BEST_NETWORK: f64 = 5.0;
 /// What a list counts: more than all else together.
 const LIST: i32 = 1_000;
 /// What the user's own word about the very message counts.
@@ -51,12 +64,26 @@ pub struct Judgement {
     pub limit: Option<Points>,
     /// The account knows the sender.
     pub is_known: bool,
+    /// Mail of the sender, of a domain of it, or from its network came before, and the account or the service learned of it.
+    pub has_history: bool,
+}
+
+/// How far from the limit a score is doubtful, in tenths.
+const DOUBTFUL: i32 = 20;
+
+impl Judgement {
+    /// Whether it is doubtful that it is spam, and nothing is known of where it comes from.
+    pub fn is_suspicious(&self) -> bool {
+        let near = self.limit.is_some_and(|limit| (self.score.total().0 - limit.0).abs() <= DOUBTFUL);
+        near && !self.is_known && !self.has_history
+    }
 }
 
 /// Judges a message for an account.
 pub fn judge(facts: &Facts, known: &Known, model: &Model, settings: &Settings) -> Judgement {
     let mut score = facts.common.clone();
     similar(facts, model, &mut score);
+    reputation(facts, model, &mut score);
     let is_known = sender(facts, known, model, &mut score);
     let listed = facts.from.as_ref().and_then(|from| lists::says(&[&settings.entries, &known.domain_entries], from));
     match listed {
@@ -87,7 +114,7 @@ pub fn judge(facts: &Facts, known: &Known, model: &Model, settings: &Settings) -
         Some(limit) => score.total() >= limit,
         None => score.total().0 >= LIST / 2 && (score.has("blocked") || score.has("your_word")),
     };
-    Judgement { is_spam, score, limit, is_known }
+    Judgement { is_spam, score, limit, is_known, has_history: has_history(facts, model) }
 }
 
 fn similar(facts: &Facts, model: &Model, score: &mut Score) {
@@ -100,11 +127,59 @@ fn similar(facts: &Facts, model: &Model, score: &mut Score) {
         own @ 1.. => score.add("similar", own, "It is like mail that you reported as spam"),
         own => score.add("similar", own, "It is like mail that you keep"),
     }
+    match tenths(model.wording.evidence(&facts.grams), MOST_BY_WORDING) {
+        0 => {}
+        own @ 1.. => score.add("wording", own, "It is worded like mail that you reported as spam"),
+        own => score.add("wording", own, "It is worded like mail that you keep"),
+    }
     match tenths(facts.base * bayes::asks_base(model.counts.totals()), MOST_BY_BASE) {
         0 => {}
         base @ 1.. => score.add("base", base, "It is like mail that others here reported as spam"),
         base => score.add("base", base, "It is like mail that others here keep"),
     }
+}
+
+/// What became of earlier mail from the same domain, with the same signature, and from the same network.
+fn reputation(facts: &Facts, model: &Model, score: &mut Score) {
+    let forged = facts.sender.is_genuine == Some(false);
+    let signer = worst_signer(facts, model);
+    let places = [
+        facts.from.as_ref().filter(|_| !forged).map(|from| ("domain", Place::Domain(from.domain()))),
+        signer.map(|signer| ("signer", Place::Signer(signer))),
+        facts.sender.origin.network.as_deref().map(|network| ("network", Place::Network(network))),
+    ];
+    for (code, place) in places.into_iter().flatten() {
+        let (worst, best, what) = match place {
+            Place::Domain(name) => (WORST_DOMAIN, BEST_DOMAIN, format!("from the domain {name}")),
+            Place::Signer(name) => (WORST_DOMAIN, BEST_DOMAIN, format!("signed by {name}")),
+            Place::Network(name) => (WORST_NETWORK, BEST_NETWORK, format!("from the network {name}")),
+        };
+        let says = model.reputation.of(facts.service_reputation(), place);
+        // Without proof a good domain is only a name that anybody can write.
+        let is_proved = code != "domain" || facts.sender.is_genuine == Some(true);
+        let best = if is_proved { best } else { 0.0 };
+        match (says * if says > 0.0 { worst } else { best }).round() as i32 {
+            0 => {}
+            tenths @ 1.. => score.add(code, tenths, format!("Earlier mail {what} was mostly reported as spam")),
+            tenths => score.add(code, tenths, format!("Earlier mail {what} was mostly wanted")),
+        }
+    }
+}
+
+/// Of the domains that signed, other than the sender's own, the one of the worst reputation.
+fn worst_signer<'a>(facts: &'a Facts, model: &Model) -> Option<&'a str> {
+    let own = facts.from.as_ref().map(EmailAddress::domain).unwrap_or_default();
+    let others = facts.sender.origin.signers.iter().filter(|signer| !signer.eq_ignore_ascii_case(own));
+    let says = |signer: &str| model.reputation.of(facts.service_reputation(), Place::Signer(signer));
+    others.max_by(|a, b| says(a).total_cmp(&says(b))).map(String::as_str)
+}
+
+fn has_history(facts: &Facts, model: &Model) -> bool {
+    let knows = |place| model.reputation.knows(place) || facts.service_reputation().knows(place);
+    let domain = facts.from.as_ref().filter(|_| facts.sender.is_genuine == Some(true)).map(EmailAddress::domain);
+    domain.is_some_and(|domain| knows(Place::Domain(domain)))
+        || facts.sender.origin.signers.iter().any(|signer| knows(Place::Signer(signer)))
+        || facts.sender.origin.network.as_deref().is_some_and(|network| knows(Place::Network(network)))
 }
 
 /// Gives whether the account knows the sender.
@@ -147,8 +222,6 @@ fn sender(facts: &Facts, known: &Known, model: &Model, score: &mut Score) -> boo
 
 #[cfg(test)]
 mod tests {
-    use mailkit::EmailAddress;
-
     use super::*;
     use crate::spam::reasons::Sender;
 

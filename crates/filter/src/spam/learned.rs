@@ -8,8 +8,10 @@ use prost::Message as _;
 use store::{Cause, Damaged, Order, Part, Read, RealmId, Snapshot, Store, StoreError, Tx};
 
 use super::counts::Counts;
+use super::grams::Grams;
 use super::lists::{Entry, MAX_ENTRIES};
-use super::model::{Model, packed};
+use super::model::{Making, Model, packed};
+use super::reputation::{Origin, Reputation};
 use super::schema::{self, LEARNED, LearnedRecord, NAME_BYTES, SETTINGS, STATE, SettingsRecord, StateRecord};
 use super::settings::Settings;
 
@@ -91,6 +93,10 @@ pub struct Learned {
     pub by: By,
     /// Its features, ascending.
     pub features: Vec<u32>,
+    /// Its runs of characters.
+    pub grams: Grams,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Address of its sender, in lower case; may be empty.
     pub sender: String,
     /// The marks that say so, if it lies in a mailbox.
@@ -106,6 +112,29 @@ pub struct Taught {
     pub wanted: u64,
     /// Wanted mail, by what became of it.
     pub kept: u64,
+}
+
+/// What the accounts taught together.
+#[derive(Clone, Debug, Default)]
+pub struct Base {
+    /// Counts of features.
+    pub counts: Counts,
+    /// Reputation of domains and networks.
+    pub reputation: Reputation,
+    /// How many accounts it is made of.
+    pub accounts: usize,
+    /// When it was gathered, milliseconds since 1970; 0: never.
+    pub gathered_ms: i64,
+}
+
+/// What a message that was learned changed.
+struct Change {
+    /// What was written.
+    record: LearnedRecord,
+    /// Nothing was known of the message before, so that nothing has to be taken back.
+    is_new: bool,
+    /// The state's revision after it.
+    revision: u64,
 }
 
 /// Why something about the filter could not be read or written.
@@ -127,7 +156,7 @@ pub type Result<T, E = SpamError> = std::result::Result<T, E>;
 pub struct Spam {
     store: Store,
     models: Arc<Mutex<HashMap<RealmId, Arc<Model>>>>,
-    base: Arc<RwLock<Arc<Counts>>>,
+    base: Arc<RwLock<Arc<Base>>>,
 }
 
 impl Spam {
@@ -137,12 +166,16 @@ impl Spam {
     }
 
     /// What the accounts taught together, as it was gathered last.
-    pub fn base(&self) -> Arc<Counts> {
+    pub fn base(&self) -> Arc<Base> {
         Arc::clone(&self.base.read())
     }
 
-    pub(super) fn set_base(&self, base: Counts) {
+    pub(super) fn set_base(&self, base: Base) {
         *self.base.write() = Arc::new(base);
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.store.clock().now_ms()
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -241,7 +274,24 @@ impl Spam {
     /// # Errors
     /// Those of the store.
     pub async fn learn(&self, account: RealmId, learned: Learned) -> Result<bool> {
-        Ok(self.store.transact(move |tx: &mut Tx<'_>| learn_in(tx, account, &learned)).await?)
+        let name = schema::short(&learned.name);
+        let change = self.store.transact(move |tx: &mut Tx<'_>| learn_in(tx, account, &learned)).await?;
+        let Some(change) = change else { return Ok(false) };
+        self.follow(account, name, &change);
+        Ok(true)
+    }
+
+    /// Has the model in memory learn what was written. Where something has to be taken back it is made of the records again.
+    fn follow(&self, account: RealmId, name: [u8; NAME_BYTES], change: &Change) {
+        let mut models = self.models.lock();
+        let Some(model) = models.get_mut(&account) else { return };
+        if change.is_new && model.revision + 1 == change.revision {
+            let model = Arc::make_mut(model);
+            model.add_one(name, &change.record, self.now_ms());
+            model.revision = change.revision;
+        } else if model.revision < change.revision {
+            models.remove(&account);
+        }
     }
 
     /// Forgets all that was learned. The settings stay. What lies in the mailboxes now is not learned again.
@@ -336,9 +386,9 @@ impl Spam {
         {
             return Ok(Arc::clone(model));
         }
-        let mut model = Model { revision, ..Model::default() };
-        each(&snapshot, account, |name, record| model.add(name, record))?;
-        let model = Arc::new(model);
+        let mut making = Making::new(revision, self.now_ms());
+        each(&snapshot, account, |name, record| making.add(name, record))?;
+        let model = Arc::new(making.model());
         let mut models = self.models.lock();
         if models.len() >= MAX_MODELS {
             // Any: which of them is needed next isn't known.
@@ -395,7 +445,11 @@ impl Spam {
             for (_, name) in &dropped {
                 let key = [&[LEARNED][..], name].concat();
                 if let Some(record) = load::<LearnedRecord, _>(tx, account, &key)? {
-                    let record = LearnedRecord { features: bytes::Bytes::new(), ..record };
+                    let record = LearnedRecord {
+                        features: bytes::Bytes::new(),
+                        grams: bytes::Bytes::new(),
+                        ..record
+                    };
                     tx.put(account, key, record.encode_to_vec());
                 }
             }
@@ -413,14 +467,14 @@ impl Spam {
 }
 
 /// One record a message: what was said of it before is taken back by the same write, so nothing counts twice.
-fn learn_in(tx: &mut Tx<'_>, account: RealmId, learned: &Learned) -> Result<bool, StoreError> {
+fn learn_in(tx: &mut Tx<'_>, account: RealmId, learned: &Learned) -> Result<Option<Change>, StoreError> {
     let key = schema::learned(&learned.name);
     let old: Option<LearnedRecord> = load(tx, account, &key)?;
     let by_user = learned.by == By::User;
     if let Some(old) = &old
         && (old.kind == learned.kind.number() && old.by_user >= by_user || old.by_user && !by_user)
     {
-        return Ok(false);
+        return Ok(None);
     }
     let mut state = state_of(tx, account)?;
     if old.as_ref().is_none_or(|old| old.features.is_empty()) {
@@ -432,13 +486,17 @@ fn learn_in(tx: &mut Tx<'_>, account: RealmId, learned: &Learned) -> Result<bool
         by_user,
         at_ms: tx.now_ms(),
         features: packed(&learned.features).into(),
+        grams: learned.grams.packed().into(),
         sender: learned.sender.clone(),
+        signers: learned.origin.signers.clone(),
+        network: learned.origin.network.clone().unwrap_or_default(),
+        is_forged: learned.origin.is_forged,
         ..LearnedRecord::default()
     };
     note(&mut record, learned.marks);
     tx.put(account, key, record.encode_to_vec());
     tx.put(account, vec![STATE], state.encode_to_vec());
-    Ok(true)
+    Ok(Some(Change { record, is_new: old.is_none(), revision: state.revision }))
 }
 
 fn note(record: &mut LearnedRecord, marks: Option<Marks>) {

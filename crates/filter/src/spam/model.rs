@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use super::counts::{Counts, Totals};
+use super::grams::Grams;
 use super::learned::Kind;
+use super::reputation::Reputation;
 use super::schema::{LearnedRecord, NAME_BYTES};
+use super::wording::Wording;
 
 /// What an account learned.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +15,10 @@ pub struct Model {
     pub(super) revision: u64,
     /// Counts of features.
     pub counts: Counts,
+    /// Weights of runs of characters.
+    pub wording: Wording,
+    /// Reputation of domains and networks.
+    pub reputation: Reputation,
     /// By address of the sender: messages of theirs that the user spoke about.
     pub(super) senders: HashMap<String, Totals>,
     /// What the user said of messages, by the name of the body.
@@ -30,8 +37,17 @@ impl Model {
         self.senders.get(address).copied().unwrap_or_default()
     }
 
-    pub(super) fn add(&mut self, name: [u8; NAME_BYTES], record: &LearnedRecord) {
-        let Some(kind) = Kind::from_number(record.kind) else { return };
+    /// One more record.
+    pub(super) fn add_one(&mut self, name: [u8; NAME_BYTES], record: &LearnedRecord, now_ms: i64) {
+        if let Some((grams, is_spam)) = self.add(name, record, now_ms) {
+            self.wording.learn(&grams, is_spam);
+        }
+    }
+
+    /// A record, but for its runs of characters, which it gives.
+    fn add(&mut self, name: [u8; NAME_BYTES], record: &LearnedRecord, now_ms: i64) -> Option<(Grams, bool)> {
+        let kind = Kind::from_number(record.kind)?;
+        self.reputation.add(record, now_ms);
         if record.by_user {
             self.words.insert(name, kind);
             if !record.sender.is_empty() {
@@ -45,6 +61,30 @@ impl Model {
         if !record.features.is_empty() {
             self.counts.learn(&unpacked(&record.features), kind == Kind::Spam);
         }
+        let grams = Grams::unpacked(&record.grams).filter(|grams| !grams.is_empty())?;
+        Some((grams, kind == Kind::Spam))
+    }
+}
+
+/// A model that is made of all records.
+pub(super) struct Making {
+    model: Model,
+    lessons: Vec<(Grams, bool)>,
+    now_ms: i64,
+}
+
+impl Making {
+    pub(super) fn new(revision: u64, now_ms: i64) -> Self {
+        Self { model: Model { revision, ..Model::default() }, lessons: Vec::new(), now_ms }
+    }
+
+    /// The next record. They come by the names of bodies, which are hashes: in no order.
+    pub(super) fn add(&mut self, name: [u8; NAME_BYTES], record: &LearnedRecord) {
+        self.lessons.extend(self.model.add(name, record, self.now_ms));
+    }
+
+    pub(super) fn model(self) -> Model {
+        Model { wording: Wording::of(&self.lessons), ..self.model }
     }
 }
 

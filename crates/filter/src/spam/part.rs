@@ -5,6 +5,7 @@ use realm::feed::{Kind, Touched, Write};
 use realm::{Found, Keys, Loss, Merged, Merging, RealmPart, Rewindable, SalvageFrom, Work};
 use store::{Op, Order, Read as _, RealmId, Snapshot, Store, StoreError, Tx};
 
+use super::grams::Grams;
 use super::learned::{Spam, SpamError, load};
 use super::schema::{KINDS, LEARNED, LearnedRecord, NAME_BYTES, SETTINGS, STATE, SettingsRecord, StateRecord};
 
@@ -35,7 +36,9 @@ impl RealmPart for SpamPart {
                     STATE => key.len() == 1 && StateRecord::decode(value).is_ok(),
                     _ => {
                         key.len() == 1 + NAME_BYTES
-                            && LearnedRecord::decode(value).is_ok_and(|record| record.features.len() % 4 == 0)
+                            && LearnedRecord::decode(value).is_ok_and(|record| {
+                                record.features.len() % 4 == 0 && Grams::unpacked(&record.grams).is_some()
+                            })
                     }
                 };
                 if !is_right {

@@ -1,9 +1,13 @@
 //! Reasons that follow from facts about a message, the same for all who get it.
 
+use std::sync::Arc;
+
 use mailkit::{EmailAddress, Parsed};
 
-use super::counts::Counts;
 use super::files;
+use super::grams::Grams;
+use super::learned::Base;
+use super::reputation::{Origin, Reputation};
 use super::score::Score;
 
 /// Most of a text in which links are looked at, in bytes.
@@ -20,6 +24,8 @@ pub struct Sender {
     pub listed_by: Vec<String>,
     /// An earlier check found malware.
     pub has_malware: bool,
+    /// Where the message comes from.
+    pub origin: Origin,
 }
 
 /// What is known of a message.
@@ -33,12 +39,16 @@ pub struct Facts {
     pub name: [u8; 32],
     /// The features, ascending.
     pub features: Vec<u32>,
+    /// The runs of characters.
+    pub grams: Grams,
     /// It is a delivery report.
     pub is_report: bool,
     /// About its sender.
     pub sender: Sender,
     /// What the base of all accounts says of it, as [`super::bayes::evidence`].
     pub base: f64,
+    /// The reputation of domains and networks with the service.
+    pub(super) service: Arc<Base>,
     /// Reasons that don't depend on who gets it.
     pub(super) common: Score,
 }
@@ -56,9 +66,11 @@ impl Facts {
             from_name: author.map(|author| author.name.clone()).unwrap_or_default(),
             name,
             features: super::features(raw, parsed, false).hashes,
+            grams: Grams::of(raw, parsed),
             is_report: mailkit::bounce::status_part(parsed).is_some(),
             sender,
             base: 0.0,
+            service: Arc::default(),
             common: Score::default(),
         };
         facts.of_sender(parsed);
@@ -70,9 +82,15 @@ impl Facts {
 
     /// With what the accounts of the service taught together.
     #[must_use]
-    pub fn beside(mut self, base: &Counts) -> Self {
-        self.base = super::bayes::evidence(base, &self.features);
+    pub fn beside(mut self, base: Arc<Base>) -> Self {
+        self.base = super::bayes::evidence(&base.counts, &self.features);
+        self.service = base;
         self
+    }
+
+    /// The reputation of domains and networks with the service.
+    pub(super) fn service_reputation(&self) -> &Reputation {
+        &self.service.reputation
     }
 
     fn of_sender(&mut self, parsed: &Parsed) {

@@ -75,6 +75,18 @@ pub(super) struct LearnedRecord {
     /// When the message had been put where it lay then; 0: not noted.
     #[prost(int64, tag = "7")]
     pub placed_ms: i64,
+    /// Runs of characters, as [`super::grams::Grams::packed`]. Empty where they were dropped, and in old records.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub grams: Bytes,
+    /// Domains that signed it, in lower case.
+    #[prost(string, repeated, tag = "9")]
+    pub signers: Vec<String>,
+    /// The network that it came from; empty if that is not known.
+    #[prost(string, tag = "10")]
+    pub network: String,
+    /// The domain of the sender does not confirm it.
+    #[prost(bool, tag = "11")]
+    pub is_forged: bool,
 }
 
 /// `82`
@@ -91,10 +103,13 @@ pub(super) struct StateRecord {
     pub with_features: u32,
 }
 
+/// What of the name of a body stands in keys.
+pub(super) fn short(name: &[u8; 32]) -> [u8; NAME_BYTES] {
+    name[..NAME_BYTES].try_into().expect("16 of 32 bytes")
+}
+
 pub(super) fn learned(name: &[u8; 32]) -> Vec<u8> {
-    let mut key = vec![LEARNED];
-    key.extend_from_slice(&name[..NAME_BYTES]);
-    key
+    [&[LEARNED][..], &short(name)].concat()
 }
 
 pub(super) fn shared_lists(domain: Option<&str>) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use filter::spam::{By, Entry, Kind, Learned, Level, Spam, SpamPart};
+use filter::spam::{By, Entry, Grams, Kind, Learned, Level, Origin, Spam, SpamPart};
 use realm::{Merging, RealmPart as _, SalvageFrom};
 use store::{RealmId, Salvaged, Store, StoreOptions};
 
@@ -20,6 +20,8 @@ fn lesson(number: u8, kind: Kind, features: &[u32]) -> Learned {
         kind,
         by: By::User,
         features: features.to_vec(),
+        grams: Grams::default(),
+        origin: Origin::default(),
         sender: format!("s{number}@example.net"),
         marks: None,
     }
@@ -92,7 +94,7 @@ async fn the_base_has_what_several_accounts_that_share_taught_and_no_account_can
     }
     spam.change_settings(account(3), |settings| settings.shares = false).await.unwrap();
     spam.gather_base().unwrap();
-    let base = spam.base();
+    let base = &spam.base().counts;
     assert_eq!((base.totals().spam, base.totals().ham), (4, 4), "account 3 keeps its own to itself");
     assert_eq!((base.of(7).spam, base.of(8).ham), (4, 4));
     assert_eq!((1..=5).map(|number| base.of(100 + number).spam).sum::<u32>(), 0, "what one account has is not shared");
@@ -101,14 +103,75 @@ async fn the_base_has_what_several_accounts_that_share_taught_and_no_account_can
         spam.learn(account(1), lesson(number, Kind::Spam, &[8])).await.unwrap();
     }
     spam.gather_base().unwrap();
-    let base = spam.base();
+    let base = &spam.base().counts;
     assert!(base.of(8).spam <= 5, "{:?}", base.of(8));
-    assert!(filter::spam::bayes::evidence(&base, &[7]) > 0.0, "what the others taught holds");
+    assert!(filter::spam::bayes::evidence(base, &[7]) > 0.0, "what the others taught holds");
     for number in [1, 2, 4] {
         spam.change_settings(account(number), |settings| settings.shares = false).await.unwrap();
     }
     spam.gather_base().unwrap();
-    assert_eq!(spam.base().len(), 0, "one account alone is no base");
+    assert_eq!(spam.base().counts.len(), 0, "one account alone is no base");
+}
+
+/// A lesson with runs of characters and with a place that it came from.
+fn mail(number: u8, kind: Kind, text: &str) -> Learned {
+    let raw = format!("From: a@s{}.example\r\nSubject: {text} {number}\r\n\r\n{text}, {number} times.\r\n", number % 3);
+    let parsed = mailkit::parse(raw.as_bytes());
+    Learned {
+        features: filter::spam::features(raw.as_bytes(), &parsed, false).hashes,
+        grams: Grams::of(raw.as_bytes(), &parsed),
+        origin: Origin { network: Some(format!("203.0.{number}.0/24")), ..Origin::default() },
+        sender: format!("a@s{}.example", number % 3),
+        ..lesson(number, kind, &[])
+    }
+}
+
+const SPAM_TEXT: &str = "Order cheap pills now without prescription";
+const WANTED_TEXT: &str = "The minutes of our meeting on Tuesday are attached";
+
+#[tokio::test]
+async fn a_model_that_followed_each_word_says_what_one_made_of_the_records_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, spam) = open(dir.path());
+    for number in 0..20 {
+        let (kind, text) = if number % 2 == 0 { (Kind::Spam, SPAM_TEXT) } else { (Kind::Wanted, WANTED_TEXT) };
+        spam.learn(ANNA, mail(number, kind, text)).await.unwrap();
+        spam.model(ANNA).unwrap();
+    }
+    let (offer, minutes) = (mail(77, Kind::Spam, SPAM_TEXT), mail(78, Kind::Wanted, WANTED_TEXT));
+    let fresh = Spam::new(store.clone());
+    for spam in [&spam, &fresh] {
+        let model = spam.model(ANNA).unwrap();
+        assert!(model.wording.evidence(&offer.grams) > 5.0 && model.wording.evidence(&minutes.grams) < -5.0);
+        assert_eq!((model.counts.totals().spam, model.counts.totals().ham), (10, 10));
+        assert_eq!(model.reputation.len(), 3 + 20);
+    }
+    assert_eq!(SpamPart.check(ANNA, &store.snapshot()).unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_word_that_is_taken_back_leaves_no_wording_and_no_reputation_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, spam) = open(dir.path());
+    for number in 0..6 {
+        spam.learn(ANNA, mail(number, Kind::Spam, SPAM_TEXT)).await.unwrap();
+        spam.learn(ANNA, mail(number + 100, Kind::Wanted, WANTED_TEXT)).await.unwrap();
+    }
+    assert!(spam.model(ANNA).unwrap().wording.evidence(&mail(77, Kind::Spam, SPAM_TEXT).grams) > 2.0);
+    // All of it is moved back.
+    for number in 0..6 {
+        spam.learn(ANNA, mail(number, Kind::Wanted, SPAM_TEXT)).await.unwrap();
+        spam.learn(ANNA, mail(number + 100, Kind::Spam, WANTED_TEXT)).await.unwrap();
+    }
+    let fresh = Spam::new(store);
+    for spam in [&spam, &fresh] {
+        let wording = &spam.model(ANNA).unwrap().wording;
+        assert!(wording.evidence(&mail(77, Kind::Spam, SPAM_TEXT).grams) < -2.0);
+        assert!(wording.evidence(&mail(78, Kind::Wanted, WANTED_TEXT).grams) > 2.0);
+    }
+    spam.reset(ANNA).await.unwrap();
+    let model = spam.model(ANNA).unwrap();
+    assert!(model.reputation.is_empty() && model.wording.evidence(&mail(77, Kind::Spam, SPAM_TEXT).grams).abs() < f64::EPSILON);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use directory::AccountId;
-use filter::spam::{By, Entry, Judgement, Kind, Learned, Level, MAX_EMPTIED_AFTER_DAYS, features};
+use filter::spam::{By, Entry, Grams, Judgement, Kind, Learned, Level, MAX_EMPTIED_AFTER_DAYS, Origin, features};
 use inbound::spam::{ListState, Recipient, SpamJudge};
 
 use super::accounts::find;
@@ -237,6 +237,8 @@ fn lesson(file: &Path, kind: Kind) -> anyhow::Result<Learned> {
         kind,
         by: By::User,
         features: features(&raw, &parsed, false).hashes,
+        grams: Grams::of(&raw, &parsed),
+        origin: Origin::default(),
         sender: parsed.from.first().map(|from| from.address.to_lowercase()).unwrap_or_default(),
         marks: None,
     })

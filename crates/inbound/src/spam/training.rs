@@ -6,12 +6,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use filter::spam::{Before, By, FIELD, Kind, Learned, Marks, Score, Spam, features};
+use filter::spam::{Before, By, FIELD, Grams, Kind, Learned, Marks, Score, Spam, features};
 use mailstore::{EMAIL, Email, EmailId, MailStore, Mailbox, MailboxId, MessageEntry, Role, SystemFlag};
 use parking_lot::Mutex;
 use realm::feed::{self, Change, Id, Position, Since};
 use store::{RealmId, Store};
 use tokio::sync::Notify;
+
+use super::checked::Checked;
 
 /// Changes that are looked at together.
 const TOGETHER: usize = 200;
@@ -184,7 +186,9 @@ impl Training {
         let parsed = mailkit::parse(raw);
         let sender = parsed.from.first().map(|from| from.address.to_lowercase()).unwrap_or_default();
         let features = features(raw, &parsed, false).hashes;
-        Ok(Lesson::New(Learned { name, kind, by, features, sender, marks: Some(marks) }))
+        let grams = Grams::of(raw, &parsed);
+        let origin = Checked::of(email.body.prefix()).origin;
+        Ok(Lesson::New(Learned { name, kind, by, features, grams, origin, sender, marks: Some(marks) }))
     }
 }
 

@@ -1,0 +1,207 @@
+//! Runs of characters of a message, as hashes, in views: its header as it was written, its text as it was written, and its text as it
+//! is seen. Misspelt words, forms of writing and other languages are alike in them where words are not.
+
+use mailkit::{Parsed, Part, headers};
+
+use super::features::is_the_senders;
+
+/// Views of one message.
+pub(super) const VIEWS: usize = 3;
+/// Different hashes.
+pub(super) const BUCKETS: usize = 1 << 15;
+/// Bytes of a view that are looked at.
+const MAX_BYTES: usize = 3_000;
+/// Bytes of each text from which that is made what is seen.
+const MAX_TEXT_BYTES: usize = 16 * 1024;
+/// Most parts that are looked at.
+const MAX_PARTS: usize = 100;
+/// How long runs are in each view.
+const RUNS: [usize; VIEWS] = [4, 4, 5];
+
+/// Runs of characters of a message: each once, in ascending order, by view.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grams(pub(super) [Vec<u16>; VIEWS]);
+
+impl Grams {
+    /// Those of a message. Linear in its size, and bounded.
+    pub fn of(raw: &[u8], parsed: &Parsed) -> Self {
+        let end = (parsed.root.body_start as usize).min(raw.len());
+        let mut texts = Texts { seen: parsed.subject.clone().into_bytes(), ..Texts::default() };
+        texts.seen.push(b'\n');
+        texts.add(raw, &parsed.root);
+        texts.written.make_ascii_lowercase();
+        texts.seen.make_ascii_lowercase();
+        Self([runs(&header(&raw[..end]), 0), runs(&texts.written, 1), runs(&texts.seen, 2)])
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Vec::is_empty)
+    }
+
+    /// As bytes: for each view how many there are, then these, 2 bytes each, big-endian.
+    pub(super) fn packed(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.0.iter().map(|view| 2 + 2 * view.len()).sum());
+        for view in &self.0 {
+            // A view has fewer runs than [`MAX_BYTES`].
+            out.extend_from_slice(&u16::try_from(view.len()).unwrap_or(u16::MAX).to_be_bytes());
+            view.iter().for_each(|gram| out.extend_from_slice(&gram.to_be_bytes()));
+        }
+        out
+    }
+
+    /// Reads what [`Self::packed`] wrote; `None` if it is something else.
+    pub(super) fn unpacked(bytes: &[u8]) -> Option<Self> {
+        let (mut rest, mut grams) = (bytes, Self::default());
+        if bytes.is_empty() {
+            return Some(grams);
+        }
+        for view in &mut grams.0 {
+            let (count, after) = rest.split_first_chunk::<2>()?;
+            let (own, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*count)) * 2)?;
+            view.extend(own.chunks_exact(2).map(|two| u16::from_be_bytes([two[0], two[1]])));
+            if view.iter().any(|gram| usize::from(*gram) >= BUCKETS) {
+                return None;
+            }
+            rest = after;
+        }
+        rest.is_empty().then_some(grams)
+    }
+}
+
+/// The header fields that the sender wrote.
+fn header(header: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(MAX_BYTES);
+    for field in headers::fields(header) {
+        if out.len() >= MAX_BYTES {
+            break;
+        }
+        if is_the_senders(&String::from_utf8_lossy(field.name).to_ascii_lowercase()) {
+            out.extend_from_slice(field.name);
+            out.push(b':');
+            out.extend_from_slice(&field.value[..field.value.len().min(MAX_BYTES)]);
+            out.push(b'\n');
+        }
+    }
+    out
+}
+
+/// What the text parts say.
+#[derive(Default)]
+struct Texts {
+    written: Vec<u8>,
+    seen: Vec<u8>,
+    parts: usize,
+}
+
+impl Texts {
+    fn add(&mut self, raw: &[u8], part: &Part) {
+        self.parts += 1;
+        if self.parts > MAX_PARTS || (self.written.len() >= MAX_BYTES && self.seen.len() >= MAX_BYTES) {
+            return;
+        }
+        if part.media_type == "text" {
+            let text = mailkit::decoded_text(raw, part, MAX_TEXT_BYTES).unwrap_or_default();
+            let room = MAX_BYTES.saturating_sub(self.written.len()).min(text.len());
+            self.written.extend_from_slice(&text.as_bytes()[..room]);
+            self.written.push(b'\n');
+            see(&text, &mut self.seen);
+            self.seen.push(b'\n');
+        }
+        for child in &part.parts {
+            self.add(raw, child);
+        }
+    }
+}
+
+/// Text without tags, and blanks once.
+fn see(text: &str, out: &mut Vec<u8>) {
+    let mut is_tag = false;
+    for byte in text.bytes() {
+        if out.len() >= MAX_BYTES {
+            return;
+        }
+        let byte = match byte {
+            b'<' => {
+                is_tag = true;
+                continue;
+            }
+            b'>' => {
+                is_tag = false;
+                b' '
+            }
+            _ if is_tag => continue,
+            byte if byte.is_ascii_whitespace() => b' ',
+            byte => byte,
+        };
+        if byte != b' ' || out.last() != Some(&b' ') {
+            out.push(byte);
+        }
+    }
+}
+
+/// The runs of a text. Of all runs the half that hashes choose: it says nearly as much.
+fn runs(text: &[u8], view: usize) -> Vec<u16> {
+    let text = &text[..text.len().min(MAX_BYTES)];
+    let mut runs: Vec<u16> = text.windows(RUNS[view]).filter_map(hash).collect();
+    runs.sort_unstable();
+    runs.dedup();
+    runs
+}
+
+fn hash(run: &[u8]) -> Option<u16> {
+    let folded = run.iter().fold(0u64, |hash, byte| hash << 8 | u64::from(*byte));
+    let mixed = folded.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    // The upper bits are the bucket, the next one chooses.
+    (mixed >> 48 & 1 == 0).then_some((mixed >> 49) as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grams(raw: &str) -> Grams {
+        Grams::of(raw.as_bytes(), &mailkit::parse(raw.as_bytes()))
+    }
+
+    #[test]
+    fn grams_are_read_as_they_were_written_and_damage_is_noticed() {
+        let grams = grams("From: a@example.org\r\nSubject: Hello\r\n\r\nA text of some words.\r\n");
+        assert!(grams.0.iter().all(|view| view.len() > 3 && view.is_sorted()));
+        let packed = grams.packed();
+        assert_eq!(Grams::unpacked(&packed).as_ref(), Some(&grams));
+        assert_eq!(Grams::unpacked(&[]), Some(Grams::default()));
+        for end in 1..packed.len() {
+            assert_eq!(Grams::unpacked(&packed[..end]), None, "{end}");
+        }
+        assert_eq!(Grams::unpacked(&[&packed[..], &[0]].concat()), None);
+        assert_eq!(Grams::unpacked(&[0, 1, 0xFF, 0xFF, 0, 0, 0, 0]), None, "a bucket that is none");
+    }
+
+    #[test]
+    fn what_others_wrote_above_a_message_is_not_the_senders_and_tags_are_not_seen() {
+        let mail = "From: a@example.org\r\nSubject: Hello\r\nContent-Type: text/html\r\n\r\n";
+        let plain = grams(&format!("{mail}Buy now and save a lot of money, today only"));
+        let marked = grams(&format!("X-Spam-Status: Yes\r\nX-Holdfast-Spam: spam; score=9.0\r\n{mail}Buy now and save a lot of money, today only"));
+        assert_eq!(plain, marked);
+        let tagged = grams(&format!("{mail}<p class=x>Buy</p>\r\n <b>now and save a lot of money, today only"));
+        assert!(plain.0[2].iter().filter(|gram| tagged.0[2].contains(gram)).count() * 2 > plain.0[2].len());
+        assert_ne!(plain.0[1], tagged.0[1]);
+    }
+
+    #[test]
+    fn a_view_is_bounded_whatever_comes() {
+        let long = "x1 y2 z3 ".repeat(100_000);
+        for mail in [
+            format!("X: {long}\r\n\r\n"),
+            format!("Subject: {long}\r\n\r\n{long}"),
+            format!("Content-Type: text/html\r\n\r\n{}", "<<a>".repeat(100_000)),
+            String::new(),
+        ] {
+            let grams = grams(&mail);
+            assert!(grams.0.iter().all(|view| view.len() <= MAX_BYTES));
+            assert_eq!(Grams::unpacked(&grams.packed()), Some(grams));
+        }
+    }
+}
