@@ -23,6 +23,7 @@ mod reputation;
 mod schema;
 mod score;
 mod settings;
+mod texts;
 mod wording;
 mod words;
 

@@ -13,6 +13,7 @@ mod queue;
 mod reports;
 mod sending;
 mod service;
+mod spam;
 mod trail;
 
 use axum::Router;
@@ -35,6 +36,7 @@ pub fn routes() -> Router<Site> {
         .route("/admin/queue/{id}", get(queue::one))
         .route("/admin/service", get(service::page).post(service::change))
         .route("/admin/continuity", get(service::continuity).post(service::start))
+        .route("/admin/spam", get(spam::page).post(spam::change))
         .route("/admin/audit", get(trail::page))
         .route("/admin/help", get(help::search))
         .route("/admin/help/{name}", get(help::page))

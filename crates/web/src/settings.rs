@@ -9,7 +9,7 @@ mod general;
 mod help;
 mod rules;
 mod sessions;
-mod spam;
+pub(crate) mod spam;
 mod vacation;
 
 use askama::Template;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use mailkit::{Parsed, Part, headers};
 
 use super::html;
+use super::texts::Texts;
 use super::words::{Section, Sink, Words};
 
 /// Most features of one message; those at its end are left out.
@@ -16,10 +17,6 @@ const MAX_FIELDS: usize = 150;
 const MAX_FIELD_BYTES: usize = 2 * 1024;
 /// Most features that the header gives.
 const MAX_HEADER_FEATURES: usize = 1_200;
-/// Most text parts that are looked at.
-const MAX_TEXTS: usize = 12;
-/// Most of a text that is looked at, in bytes.
-const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Most parts whose kind is looked at.
 const MAX_PARTS: usize = 100;
 
@@ -55,6 +52,11 @@ pub struct Features {
 
 /// The features of a message, with their names if `named`. Linear in the message's size, and bounded.
 pub fn features(raw: &[u8], parsed: &Parsed, named: bool) -> Features {
+    features_of(raw, parsed, &Texts::of(raw, parsed), named)
+}
+
+/// The same of a message whose texts are decoded.
+pub(super) fn features_of(raw: &[u8], parsed: &Parsed, texts: &Texts, named: bool) -> Features {
     let mut sink = Sink { most: MAX_HEADER_FEATURES * 2, names: named.then(BTreeMap::new), ..Sink::default() };
     let end = (parsed.root.body_start as usize).min(raw.len());
     header(&raw[..end], parsed, &mut sink);
@@ -63,9 +65,7 @@ pub fn features(raw: &[u8], parsed: &Parsed, named: bool) -> Features {
     sink.hashes.dedup();
     sink.hashes.truncate(MAX_HEADER_FEATURES);
     sink.most = MAX_FEATURES * 3;
-    let mut texts = 0;
-    let mut parts = 0;
-    body(raw, &parsed.root, &mut sink, (&mut texts, &mut parts));
+    body(&parsed.root, &mut sink, texts, &mut 0);
     let mut hashes = sink.hashes;
     hashes.sort_unstable();
     hashes.dedup();
@@ -217,7 +217,7 @@ fn domains(kind: &str, host: &str, sink: &mut Sink) {
     }
 }
 
-fn body(raw: &[u8], part: &Part, sink: &mut Sink, (texts, parts): (&mut usize, &mut usize)) {
+fn body(part: &Part, sink: &mut Sink, texts: &Texts, parts: &mut usize) {
     *parts += 1;
     if *parts > MAX_PARTS || sink.is_full() {
         return;
@@ -233,20 +233,18 @@ fn body(raw: &[u8], part: &Part, sink: &mut Sink, (texts, parts): (&mut usize, &
         let end = name.rsplit_once('.').map_or("", |(_, end)| end);
         sink.add("file", &end[..end.floor_char_boundary(8)].to_lowercase());
     }
-    if part.media_type == "text" && *texts < MAX_TEXTS {
-        *texts += 1;
+    if let Some(text) = texts.get(part) {
         sink.section = Section::Text;
-        let text = mailkit::decoded_text(raw, part, MAX_TEXT_BYTES).unwrap_or_default();
         let mut words = Words::new("", 2);
-        let looks = part.subtype != "plain" || begins_like_html(&text);
+        let looks = part.subtype != "plain" || begins_like_html(text);
         if part.subtype == "html" || (looks && text.contains('<')) {
-            html::features(&text, &mut words, sink, &mut |url, sink| link(url, sink));
+            html::features(text, &mut words, sink, &mut |url, sink| link(url, sink));
         } else {
-            plain(&text, &mut words, sink);
+            plain(text, &mut words, sink);
         }
     }
     for child in &part.parts {
-        body(raw, child, sink, (texts, parts));
+        body(child, sink, texts, parts);
     }
 }
 

@@ -4,6 +4,7 @@
 use mailkit::{Parsed, Part, headers};
 
 use super::features::is_the_senders;
+use super::texts::Texts;
 
 /// Views of one message.
 pub(super) const VIEWS: usize = 3;
@@ -25,13 +26,18 @@ pub struct Grams(pub(super) [Vec<u16>; VIEWS]);
 impl Grams {
     /// Those of a message. Linear in its size, and bounded.
     pub fn of(raw: &[u8], parsed: &Parsed) -> Self {
+        Self::of_texts(raw, parsed, &Texts::of(raw, parsed))
+    }
+
+    /// The same of a message whose texts are decoded.
+    pub(super) fn of_texts(raw: &[u8], parsed: &Parsed, texts: &Texts) -> Self {
         let end = (parsed.root.body_start as usize).min(raw.len());
-        let mut texts = Texts { seen: parsed.subject.clone().into_bytes(), ..Texts::default() };
-        texts.seen.push(b'\n');
-        texts.add(raw, &parsed.root);
-        texts.written.make_ascii_lowercase();
-        texts.seen.make_ascii_lowercase();
-        Self([runs(&header(&raw[..end]), 0), runs(&texts.written, 1), runs(&texts.seen, 2)])
+        let mut said = Said { seen: parsed.subject.clone().into_bytes(), ..Said::default() };
+        said.seen.push(b'\n');
+        said.add(&parsed.root, texts);
+        said.written.make_ascii_lowercase();
+        said.seen.make_ascii_lowercase();
+        Self([runs(&header(&raw[..end]), 0), runs(&said.written, 1), runs(&said.seen, 2)])
     }
 
     /// Whether there are none.
@@ -88,28 +94,28 @@ fn header(header: &[u8]) -> Vec<u8> {
 
 /// What the text parts say.
 #[derive(Default)]
-struct Texts {
+struct Said {
     written: Vec<u8>,
     seen: Vec<u8>,
     parts: usize,
 }
 
-impl Texts {
-    fn add(&mut self, raw: &[u8], part: &Part) {
+impl Said {
+    fn add(&mut self, part: &Part, texts: &Texts) {
         self.parts += 1;
         if self.parts > MAX_PARTS || (self.written.len() >= MAX_BYTES && self.seen.len() >= MAX_BYTES) {
             return;
         }
-        if part.media_type == "text" {
-            let text = mailkit::decoded_text(raw, part, MAX_TEXT_BYTES).unwrap_or_default();
+        if let Some(text) = texts.get(part) {
+            let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
             let room = MAX_BYTES.saturating_sub(self.written.len()).min(text.len());
             self.written.extend_from_slice(&text.as_bytes()[..room]);
             self.written.push(b'\n');
-            see(&text, &mut self.seen);
+            see(text, &mut self.seen);
             self.seen.push(b'\n');
         }
         for child in &part.parts {
-            self.add(raw, child);
+            self.add(child, texts);
         }
     }
 }
@@ -143,9 +149,17 @@ fn see(text: &str, out: &mut Vec<u8>) {
 /// The runs of a text. Of all runs the half that hashes choose: it says nearly as much.
 fn runs(text: &[u8], view: usize) -> Vec<u16> {
     let text = &text[..text.len().min(MAX_BYTES)];
-    let mut runs: Vec<u16> = text.windows(RUNS[view]).filter_map(hash).collect();
-    runs.sort_unstable();
-    runs.dedup();
+    let mut found = [0u64; BUCKETS / 64];
+    for run in text.windows(RUNS[view]).filter_map(hash) {
+        found[usize::from(run) / 64] |= 1 << (run % 64);
+    }
+    let mut runs = Vec::with_capacity(text.len() / 2);
+    for (word, mut bits) in (0u16..).zip(found) {
+        while bits != 0 {
+            runs.push(word * 64 + bits.trailing_zeros() as u16);
+            bits &= bits - 1;
+        }
+    }
     runs
 }
 
@@ -183,7 +197,9 @@ mod tests {
     fn what_others_wrote_above_a_message_is_not_the_senders_and_tags_are_not_seen() {
         let mail = "From: a@example.org\r\nSubject: Hello\r\nContent-Type: text/html\r\n\r\n";
         let plain = grams(&format!("{mail}Buy now and save a lot of money, today only"));
-        let marked = grams(&format!("X-Spam-Status: Yes\r\nX-Holdfast-Spam: spam; score=9.0\r\n{mail}Buy now and save a lot of money, today only"));
+        let marked = grams(&format!(
+            "X-Spam-Status: Yes\r\nX-Holdfast-Spam: spam; score=9.0\r\n{mail}Buy now and save a lot of money, today only"
+        ));
         assert_eq!(plain, marked);
         let tagged = grams(&format!("{mail}<p class=x>Buy</p>\r\n <b>now and save a lot of money, today only"));
         assert!(plain.0[2].iter().filter(|gram| tagged.0[2].contains(gram)).count() * 2 > plain.0[2].len());

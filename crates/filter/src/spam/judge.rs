@@ -12,7 +12,7 @@ use super::score::{Points, Score};
 use super::settings::{Level, Settings};
 
 /// Tenths of a point for each unit of [`bayes::evidence`].
-const TENTHS_PER_EVIDENCE: f64 = 3.2;
+const TENTHS_PER_EVIDENCE: f64 = 3.0;
 /// Most that what was learned of similar mail can count, in tenths.
 const MOST_BY_SIMILAR: i32 = 80;
 /// Most that the wording can count, in tenths.

@@ -445,11 +445,7 @@ impl Spam {
             for (_, name) in &dropped {
                 let key = [&[LEARNED][..], name].concat();
                 if let Some(record) = load::<LearnedRecord, _>(tx, account, &key)? {
-                    let record = LearnedRecord {
-                        features: bytes::Bytes::new(),
-                        grams: bytes::Bytes::new(),
-                        ..record
-                    };
+                    let record = LearnedRecord { features: bytes::Bytes::new(), grams: bytes::Bytes::new(), ..record };
                     tx.put(account, key, record.encode_to_vec());
                 }
             }

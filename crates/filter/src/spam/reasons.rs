@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use mailkit::{EmailAddress, Parsed};
 
+use super::features::features_of;
 use super::files;
 use super::grams::Grams;
 use super::learned::Base;
 use super::reputation::{Origin, Reputation};
 use super::score::Score;
+use super::texts::Texts;
 
 /// Most of a text in which links are looked at, in bytes.
 const MAX_TEXT_BYTES: usize = 256 * 1024;
@@ -61,12 +63,13 @@ impl Facts {
             _ => None,
         };
         let from = author.and_then(|author| EmailAddress::parse(&author.address).ok());
+        let texts = Texts::of(raw, parsed);
         let mut facts = Self {
             from,
             from_name: author.map(|author| author.name.clone()).unwrap_or_default(),
             name,
-            features: super::features(raw, parsed, false).hashes,
-            grams: Grams::of(raw, parsed),
+            features: features_of(raw, parsed, &texts, false).hashes,
+            grams: Grams::of_texts(raw, parsed, &texts),
             is_report: mailkit::bounce::status_part(parsed).is_some(),
             sender,
             base: 0.0,
@@ -76,7 +79,7 @@ impl Facts {
         facts.of_sender(parsed);
         facts.of_form(parsed);
         facts.of_files(raw, parsed);
-        facts.of_links(raw, parsed);
+        facts.of_links(parsed, &texts);
         facts
     }
 
@@ -165,11 +168,11 @@ impl Facts {
         }
     }
 
-    fn of_links(&mut self, raw: &[u8], parsed: &Parsed) {
+    fn of_links(&mut self, parsed: &Parsed, texts: &Texts) {
         let mut bare_address = false;
         let mut other_host = false;
         let mut budget = MAX_TEXT_BYTES;
-        each_html(raw, &parsed.root, &mut |html| {
+        each_html(&parsed.root, texts, &mut |html| {
             let html = &html[..html.floor_char_boundary(budget)];
             budget -= html.len();
             for (target, shown) in anchors(html).take(200) {
@@ -194,14 +197,13 @@ fn is_trick(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
 }
 
-fn each_html(raw: &[u8], part: &mailkit::Part, visit: &mut dyn FnMut(&str)) {
-    if part.media_type == "text"
-        && part.subtype == "html"
-        && let Some(html) = mailkit::decoded_text(raw, part, MAX_TEXT_BYTES)
+fn each_html(part: &mailkit::Part, texts: &Texts, visit: &mut dyn FnMut(&str)) {
+    if part.subtype == "html"
+        && let Some(html) = texts.get(part)
     {
-        visit(&html);
+        visit(html);
     }
-    part.parts.iter().for_each(|child| each_html(raw, child, visit));
+    part.parts.iter().for_each(|child| each_html(child, texts, visit));
 }
 
 /// Links with what is written on them.

@@ -91,12 +91,20 @@ pub(crate) struct Words<'a> {
     before: [u64; WINDOW],
     word: String,
     chars: usize,
+    shape: String,
 }
 
 impl<'a> Words<'a> {
     /// Of that kind; with that many pairs for each word.
     pub(crate) fn new(kind: &'a str, pairs: usize) -> Self {
-        Self { kind, pairs: pairs.min(WINDOW), before: [0; WINDOW], word: String::new(), chars: 0 }
+        Self {
+            kind,
+            pairs: pairs.min(WINDOW),
+            before: [0; WINDOW],
+            word: String::new(),
+            chars: 0,
+            shape: String::new(),
+        }
     }
 
     /// The next piece of text; it ends with a word.
@@ -134,9 +142,9 @@ impl<'a> Words<'a> {
             self.word = word;
             return;
         }
-        let shape = normal(bare, chars);
-        sink.add(self.kind, &shape);
-        let own = hash(SEED, shape.as_bytes());
+        normal(bare, chars, &mut self.shape);
+        sink.add(self.kind, &self.shape);
+        let own = hash(SEED, self.shape.as_bytes());
         for (distance, before) in self.before.iter().enumerate().take(self.pairs) {
             if *before != 0 {
                 let pair = hash(before.rotate_left(distance as u32 + 1), self.kind.as_bytes()) ^ own.rotate_left(17);
@@ -152,13 +160,18 @@ impl<'a> Words<'a> {
 }
 
 /// One word in the form that counts: digits are alike, and so are capitals at the beginning; shouting is not talking.
-fn normal(word: &str, chars: usize) -> String {
+fn normal(word: &str, chars: usize, out: &mut String) {
+    out.clear();
     if chars > LONGEST_WORD {
-        return format!("long {}", chars.min(200) / 10);
+        *out = format!("long {}", chars.min(200) / 10);
+        return;
+    }
+    if word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        out.push_str(word);
+        return;
     }
     let letters = word.chars().filter(|c| c.is_alphabetic()).count();
     let shouted = letters > 1 && word.chars().all(|c| !c.is_lowercase());
-    let mut out = String::with_capacity(word.len());
     for c in word.chars() {
         if c.is_ascii_digit() {
             out.push(if letters == 0 && chars <= 4 { c } else { '0' });
@@ -168,7 +181,6 @@ fn normal(word: &str, chars: usize) -> String {
             out.extend(c.to_lowercase());
         }
     }
-    out
 }
 
 fn is_script_without_blanks(c: char) -> bool {

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use filter::spam::{By, Entry, Grams, Kind, Learned, Level, Origin, Spam, SpamPart};
+use filter::spam::{
+    By, Entry, Facts, Grams, Kind, Known, Learned, Level, Model, Origin, Sender, Settings, Spam, SpamPart, judge,
+};
 use realm::{Merging, RealmPart as _, SalvageFrom};
 use store::{RealmId, Salvaged, Store, StoreOptions};
 
@@ -171,7 +173,90 @@ async fn a_word_that_is_taken_back_leaves_no_wording_and_no_reputation_behind() 
     }
     spam.reset(ANNA).await.unwrap();
     let model = spam.model(ANNA).unwrap();
-    assert!(model.reputation.is_empty() && model.wording.evidence(&mail(77, Kind::Spam, SPAM_TEXT).grams).abs() < f64::EPSILON);
+    assert!(
+        model.reputation.is_empty()
+            && model.wording.evidence(&mail(77, Kind::Spam, SPAM_TEXT).grams).abs() < f64::EPSILON
+    );
+}
+
+/// A doubtful message of that domain: 4.5 without anything learned.
+fn doubtful(domain: &str, network: &str, genuine: Option<bool>) -> Facts {
+    let raw = format!("From: a@{domain}\r\nSubject: x\r\n\r\n");
+    let parsed = mailkit::parse(raw.as_bytes());
+    let origin = Origin { network: Some(network.to_owned()), ..Origin::default() };
+    let sender = Sender { is_genuine: genuine, listed_by: vec!["list".to_owned()], origin, ..Sender::default() };
+    Facts::of([200; 32], raw.as_bytes(), &parsed, sender)
+}
+
+#[tokio::test]
+async fn reputation_is_a_reason_that_adds_up_and_no_word_of_the_user_yields_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, spam) = open(dir.path());
+    let learned = |number: u8, kind: Kind, sender: &str, network: &str| Learned {
+        sender: sender.to_owned(),
+        origin: Origin { network: Some(network.to_owned()), ..Origin::default() },
+        ..lesson(number, kind, &[])
+    };
+    for number in 0..12 {
+        spam.learn(ANNA, learned(number, Kind::Spam, "x@bad.example", "203.0.113.0/24")).await.unwrap();
+        spam.learn(ANNA, learned(number + 50, Kind::Wanted, "x@good.example", "198.51.100.0/24")).await.unwrap();
+    }
+    let model = spam.model(ANNA).unwrap();
+    let nobody = Known::default();
+    for (domain, network, genuine, reasons, lacks) in [
+        ("bad.example", "192.0.2.0/24", None, vec![("domain", true)], vec!["network"]),
+        ("bad.example", "203.0.113.0/24", None, vec![("domain", true), ("network", true)], vec![]),
+        ("bad.example", "192.0.2.0/24", Some(false), vec![], vec!["domain", "network"]),
+        ("good.example", "198.51.100.0/24", Some(true), vec![("domain", false), ("network", false)], vec![]),
+        ("good.example", "192.0.2.0/24", None, vec![], vec!["domain", "network"]),
+        ("new.example", "192.0.2.0/24", Some(true), vec![], vec!["domain", "network", "signer"]),
+    ] {
+        let facts = doubtful(domain, network, genuine);
+        let judged = judge(&facts, &nobody, &model, &Settings::default());
+        for (code, is_bad) in reasons {
+            let reason = judged.score.reasons().iter().find(|reason| reason.code == code).unwrap();
+            assert_eq!(reason.points.0 > 0, is_bad, "{domain} {network} {reason:?}");
+        }
+        for code in lacks {
+            assert!(!judged.score.has(code), "{domain} {network} {code}");
+        }
+        let sum: i32 = judged.score.reasons().iter().map(|reason| reason.points.0).sum();
+        assert_eq!(sum, judged.score.total().0);
+        let allowed = Settings { entries: vec![Entry::new(domain, true).unwrap()], ..Settings::default() };
+        if genuine != Some(false) {
+            assert!(!judge(&facts, &nobody, &model, &allowed).is_spam, "{domain}: the list wins");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_doubtful_and_without_history_is_suspicious() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, spam) = open(dir.path());
+    let of = |facts: &Facts, known: &Known, model: &Model, level: Level| {
+        judge(facts, known, model, &Settings { level, ..Settings::default() }).is_suspicious()
+    };
+    let (nobody, friend) = (Known::default(), Known { contact: true, ..Known::default() });
+    let (facts, empty) = (doubtful("new.example", "192.0.2.0/24", None), Model::default());
+    let levels = Level::ALL.map(|level| of(&facts, &nobody, &empty, level));
+    assert_eq!(levels, [false, false, true, true, false], "near the limit of normal and strict");
+    assert_eq!(Level::ALL.map(|level| of(&facts, &friend, &empty, level)), [false; 5]);
+    let listed = Settings { entries: vec![Entry::new("new.example", false).unwrap()], ..Settings::default() };
+    assert!(!judge(&facts, &nobody, &empty, &listed).is_suspicious(), "blocked is not doubtful");
+    let plain = Facts::of(
+        [9; 32],
+        b"From: a@new.example\r\n\r\n",
+        &mailkit::parse(b"From: a@new.example\r\n\r\n"),
+        Sender::default(),
+    );
+    assert!(!of(&plain, &nobody, &empty, Level::Normal), "nothing speaks against it");
+    let kept = Learned {
+        by: By::Conduct,
+        origin: Origin { network: Some("192.0.2.0/24".to_owned()), ..Origin::default() },
+        ..lesson(1, Kind::Wanted, &[])
+    };
+    spam.learn(ANNA, kept).await.unwrap();
+    assert!(!of(&facts, &nobody, &spam.model(ANNA).unwrap(), Level::Normal), "the network is known");
 }
 
 #[tokio::test]

@@ -35,7 +35,8 @@ impl Checked {
                 ("dmarc", "fail") => checked.is_genuine = Some(false),
                 ("spf", "fail") => checked.spf_failed = true,
                 ("spf", "pass") => {
-                    let domain = result.get("smtp.mailfrom").and_then(|from| from.rsplit_once('@')).map(|(_, name)| name);
+                    let domain =
+                        result.get("smtp.mailfrom").and_then(|from| from.rsplit_once('@')).map(|(_, name)| name);
                     checked.spf_passed = domain.map(str::to_ascii_lowercase).or(checked.spf_passed);
                 }
                 ("dkim", "pass") => checked.origin.add_signer(result.get("header.d").unwrap_or_default()),
@@ -66,7 +67,8 @@ mod tests {
         assert_eq!((checked.is_genuine, checked.spf_passed.as_deref()), (Some(true), Some("news.example")));
         assert_eq!(checked.origin.signers, ["news.example"]);
         assert_eq!(checked.origin.network.as_deref(), Some("203.0.113.0/24"));
-        let v6 = "Authentication-Results: h; iprev=permerror policy.iprev=\"2001:db8:7::1\"; dmarc=fail header.from=x\r\n";
+        let v6 =
+            "Authentication-Results: h; iprev=permerror policy.iprev=\"2001:db8:7::1\"; dmarc=fail header.from=x\r\n";
         let checked = Checked::of(v6.as_bytes());
         assert_eq!(checked.origin.network.as_deref(), Some("2001:db8:7::/48"));
         assert!(checked.origin.is_forged && checked.is_genuine == Some(false) && checked.spf_passed.is_none());
@@ -74,7 +76,9 @@ mod tests {
 
     #[test]
     fn any_check_without_an_answer_is_noticed_and_no_check_is_none() {
-        for clause in ["iprev=temperror", "spf=temperror smtp.mailfrom=a@b", "dkim=temperror header.d=b", "dmarc=temperror"] {
+        for clause in
+            ["iprev=temperror", "spf=temperror smtp.mailfrom=a@b", "dkim=temperror header.d=b", "dmarc=temperror"]
+        {
             let field = format!("Authentication-Results: h; dkim=none; {clause}\r\n");
             assert!(Checked::of(field.as_bytes()).dns_failed, "{clause}");
         }

@@ -234,7 +234,11 @@ mod tests {
     fn nobody_is_asked_without_checks_or_from_networks_that_say_nothing() {
         let list = list();
         for peer in ["127.0.0.1", "10.0.0.9", "192.0.2.77", "::1", "fd00::1", "::ffff:192.0.2.1"] {
-            assert_eq!(list.ask(&case(peer, "a@b.example", "anna@example.org", 0), &checked(None)), Asked::Passed, "{peer}");
+            assert_eq!(
+                list.ask(&case(peer, "a@b.example", "anna@example.org", 0), &checked(None)),
+                Asked::Passed,
+                "{peer}"
+            );
         }
         let public = || case("203.0.113.5", "a@b.example", "anna@example.org", 0);
         assert_eq!(list.ask(&public(), &Checked::default()), Asked::Passed, "not checked");

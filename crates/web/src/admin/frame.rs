@@ -15,6 +15,7 @@ pub const TABS: Tabs = &[
     ("/admin", "Accounts"),
     ("/admin/domains", "Domains"),
     ("/admin/queue", "Queue"),
+    ("/admin/spam", "Spam"),
     ("/admin/service", "Service"),
     ("/admin/continuity", "Continuity"),
     ("/admin/audit", "Audit trail"),

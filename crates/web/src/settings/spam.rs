@@ -118,6 +118,24 @@ async fn show(caller: Caller, shown: Shown) -> Result<Response> {
         .await
 }
 
+/// The lists that a form names, each entry once; what is wrong with them is added to `wrong`.
+pub fn typed_entries(form: &Posted, wrong: &mut Wrong) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (field, allowed) in [("allowed", true), ("blocked", false)] {
+        for line in form.get(field).split(['\n', ',', ';']).map(str::trim).filter(|line| !line.is_empty()) {
+            match Entry::new(line, allowed) {
+                Ok(entry) if entries.contains(&entry) => {}
+                Ok(entry) => entries.push(entry),
+                Err(error) => wrong.add(field, Problem::NotASender(error)),
+            }
+        }
+        if entries.len() > MAX_ENTRIES {
+            wrong.add(field, Problem::TooManySenders(MAX_ENTRIES));
+        }
+    }
+    entries
+}
+
 /// `POST /settings/spam`
 pub async fn save(caller: Caller, form: Posted) -> Result<Response> {
     let old = caller.site.spam.settings(caller.realm)?;
@@ -129,18 +147,7 @@ pub async fn save(caller: Caller, form: Posted) -> Result<Response> {
         Ok(days) if KEPT.iter().any(|(known, _)| *known == days) => Some(days),
         _ => old.emptied_after_days,
     };
-    for (field, allowed) in [("allowed", true), ("blocked", false)] {
-        for line in form.get(field).split(['\n', ',', ';']).map(str::trim).filter(|line| !line.is_empty()) {
-            match Entry::new(line, allowed) {
-                Ok(entry) if settings.entries.contains(&entry) => {}
-                Ok(entry) => settings.entries.push(entry),
-                Err(error) => wrong.add(field, Problem::NotASender(error)),
-            }
-        }
-        if settings.entries.len() > MAX_ENTRIES {
-            wrong.add(field, Problem::TooManySenders(MAX_ENTRIES));
-        }
-    }
+    settings.entries = typed_entries(&form, &mut wrong);
     if !wrong.is_empty() {
         let typed = |field: &str| form.get(field).replace("\r\n", "\n");
         let shown = Shown {

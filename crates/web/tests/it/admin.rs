@@ -4,6 +4,7 @@ pub mod help;
 mod operator;
 mod queue;
 mod sending;
+mod spam;
 
 use axum::http::StatusCode;
 use directory::{AuditFilter, Role};
