@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use store::{RealmId, StoreError};
 
 use super::counts::{Counts, Totals};
-use super::learned::{Base, Kind, Spam, SpamError, each};
+use super::kind::Kind;
+use super::learned::{Base, Spam, SpamError, each};
 use super::model::unpacked;
 use super::reputation::{Reputation, Together};
 

@@ -3,7 +3,7 @@
 use mailkit::EmailAddress;
 
 use super::bayes;
-use super::learned::Kind;
+use super::kind::Kind;
 use super::lists::{self, Entry};
 use super::model::Model;
 use super::reasons::Facts;

@@ -9,6 +9,7 @@ use store::{Cause, Damaged, Order, Part, Read, RealmId, Snapshot, Store, StoreEr
 
 use super::counts::Counts;
 use super::grams::Grams;
+use super::kind::{By, Kind};
 use super::lists::{Entry, MAX_ENTRIES};
 use super::model::{Making, Model, packed};
 use super::reputation::{Origin, Reputation};
@@ -24,41 +25,6 @@ const MAX_LEARNED: usize = 50_000;
 const NO_KEYWORD: u32 = 3;
 /// Accounts whose models are kept in memory.
 const MAX_MODELS: usize = 200;
-
-/// Spam or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Unwanted.
-    Spam,
-    /// Wanted.
-    Wanted,
-}
-
-impl Kind {
-    fn number(self) -> u32 {
-        match self {
-            Self::Spam => 1,
-            Self::Wanted => 2,
-        }
-    }
-
-    pub(super) fn from_number(number: u32) -> Option<Self> {
-        match number {
-            1 => Some(Self::Spam),
-            2 => Some(Self::Wanted),
-            _ => None,
-        }
-    }
-}
-
-/// Who says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// The user: moved it to or from Spam, pressed the button, set a keyword. Counts for ever.
-    User,
-    /// It follows from what became of the message: read and kept. The user's word overrules it.
-    Conduct,
-}
 
 /// By which marks it was seen what a message is: which of two that contradict each other is newer follows from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::counts::{Counts, Totals};
 use super::grams::Grams;
-use super::learned::Kind;
+use super::kind::Kind;
 use super::reputation::Reputation;
 use super::schema::{LearnedRecord, NAME_BYTES};
 use super::wording::Wording;

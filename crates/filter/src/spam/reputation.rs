@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::learned::Kind;
+use super::kind::Kind;
 use super::schema::LearnedRecord;
 
 /// After this time a message counts half.
