@@ -23,8 +23,7 @@ impl Session {
             .hits(tag, &search, by_modseq, move |found, scores, cancel| {
                 let uids: Vec<Uid> = found.iter().map(|found| found.0).collect();
                 let modseqs: HashMap<Uid, ModSeq> = found.into_iter().collect();
-                let (sorted, damaged) =
-                    mailstore.sort_scored((realm.into(), mailbox), &uids, (&keys, scores), cancel)?;
+                let (sorted, damaged) = mailstore.sort_scored((realm, mailbox), &uids, (&keys, scores), cancel)?;
                 let with_modseq = |uid| modseqs.get(&uid).map(|modseq| (uid, *modseq));
                 Ok((sorted.into_iter().filter_map(with_modseq).collect(), damaged))
             })
