@@ -315,9 +315,8 @@ async fn by_udp(server: SocketAddr, question: &Message, bytes: &[u8]) -> Result<
                 }
             }
         });
-        match answer.await {
-            Ok(answer) => return answer.map_err(|error| broken(&error)),
-            Err(_) => {}
+        if let Ok(answer) = answer.await {
+            return answer.map_err(|error| broken(&error));
         }
     }
     Err(ServerError::Silent("no answer in time".to_owned()))

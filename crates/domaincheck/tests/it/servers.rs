@@ -20,7 +20,7 @@ use crate::world::{DOMAIN, World};
 struct NameServers {
     port: u16,
     sockets: Vec<Option<(UdpSocket, TcpListener)>>,
-    _running: Vec<Server<Catalog>>,
+    running: Vec<Server<Catalog>>,
 }
 
 /// The addresses of the servers.
@@ -43,7 +43,7 @@ impl NameServers {
                 sockets.push(Some((udp, tcp)));
             }
             if sockets.len() == count {
-                return Self { port, sockets, _running: Vec::new() };
+                return Self { port, sockets, running: Vec::new() };
             }
         }
     }
@@ -67,7 +67,7 @@ impl NameServers {
         let mut server = Server::new(catalog);
         server.register_socket(udp);
         server.register_listener(tcp, Duration::from_secs(5), 1 << 16);
-        self._running.push(server);
+        self.running.push(server);
     }
 
     /// Nobody answers there.
