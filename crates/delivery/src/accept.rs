@@ -23,7 +23,7 @@ use crate::reports_budget::network;
 use crate::schema::delivery_key;
 use crate::schema::{MessageRecord, ret_number, tls_wish};
 use crate::sign::Signed;
-pub use elsewhere::{Elsewhere, Kept};
+pub use elsewhere::{Elsewhere, Kept, SignedIn};
 pub use relayed::{Relayed, Taken};
 
 use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, MAX_IN_MEMORY_CROWDED_BYTES, QueueId, Refusal, Result, decide};
@@ -184,7 +184,9 @@ impl Incoming {
         let lmtp = self.envelope.origin.lmtp;
         let (whole, verdicts) = self.judged().await?;
         let (id, said) = (self.id, decide::summary(&verdicts));
-        if let Some(answer) = decide::nothing_to_take(&verdicts, lmtp) {
+        // A server that kept it for us has answered the client long ago: it would send a bounce, perhaps to a forged sender.
+        let is_answered = self.envelope.origin.relay.is_some();
+        if let Some(answer) = decide::nothing_to_take(&verdicts, lmtp).filter(|_| !is_answered) {
             tracing::info!(%id, verdicts = said, "refused by a check");
             return Ok(Accepted { id, recipients: answer? });
         }
@@ -400,10 +402,12 @@ impl Incoming {
             [only] => Some(&only.address),
             _ => None,
         };
+        let forwarder = origin.relay.as_ref().and_then(|relay| relay.forwarder.as_ref());
+        let (peer, helo) = forwarder.map_or((origin.peer, &origin.helo), |server| (server.peer, &server.helo));
         trace::Received {
-            helo: origin.helo.as_deref().unwrap_or("unknown"),
+            helo: helo.as_deref().unwrap_or("unknown"),
             // The location of an authenticated sender is private.
-            peer: if origin.auth.is_some() { None } else { origin.peer },
+            peer: if origin.auth.is_some() { None } else { peer },
             by: &self.delivery.inner.options.hostname,
             with: &origin.protocol(self.envelope.smtputf8),
             tls: origin.tls.as_deref(),

@@ -98,6 +98,8 @@ pub struct Origin {
     pub peer: Option<IpAddr>,
     /// The client's name in HELO/EHLO/LHLO.
     pub helo: Option<String>,
+    /// On a relay: what proves to the primary which password let the account in.
+    pub auth_proof: Bytes,
     /// The authenticated account. Its mail may be relayed, is DKIM-signed, and gets the headers a submission must have.
     pub auth: Option<AccountId>,
     /// `TLSv1.3, TLS_AES_256_GCM_SHA384` or the like; `None` for plain text.
@@ -118,6 +120,17 @@ pub struct Origin {
 pub struct AtRelay {
     /// What was found out about the sender when the message came ([`crate::Verdict::findings`]); empty if nothing was.
     pub findings: Bytes,
+    /// The server that gave it to us by SMTP, where that is a backup MX of another make: [`Origin::peer`] is its client.
+    pub forwarder: Option<Forwarder>,
+}
+
+/// A backup MX of another make.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forwarder {
+    /// Its address.
+    pub peer: Option<IpAddr>,
+    /// Its name in EHLO.
+    pub helo: Option<String>,
 }
 
 impl Origin {

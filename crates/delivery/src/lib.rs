@@ -32,6 +32,7 @@ mod forward;
 mod forwarding;
 #[doc(hidden)]
 pub mod fuzzing;
+mod handover;
 mod head;
 mod hint;
 mod invariants;
@@ -74,17 +75,18 @@ use rand::RngExt as _;
 use store::Store;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use accept::{Accepted, Elsewhere, Incoming, Kept, Relayed, Taken};
+pub use accept::{Accepted, Elsewhere, Incoming, Kept, Relayed, SignedIn, Taken};
 pub use access_notice::AccessChange;
 pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, QueuedRecipient, Secured};
 pub use dispatch::RecipientOutcome;
-pub use envelope::{AtRelay, Envelope, Notify, Origin, Recipient, Ret};
+pub use envelope::{AtRelay, Envelope, Forwarder, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
 pub use estimate::Shrinking;
 pub use forwarding::{
     Asked, CONFIRM_WITHIN, ForwardError, ForwardState, ForwardTarget, Forwarding, ForwardingPart,
     MAX_CONFIRMATIONS_PER_DAY, MAX_FORWARD_TARGETS, PAUSED_AFTER,
 };
+pub use handover::{AskedOf, Handed, Handover, HandoverMail};
 pub use invariants::QueueInvariants;
 pub use judge::{
     Case, Fallback, FileInto, FurtherCopy, Hearing, Judge, JudgeError, MAX_FINDINGS_BYTES, MAX_FORWARDS,
@@ -226,6 +228,11 @@ impl Delivery {
         let inner = inner.ok_or_else(|| DeliveryError::BadOption { option: "elsewhere", problem: problem() })?;
         inner.elsewhere = Some(elsewhere);
         Ok(self)
+    }
+
+    /// Where the accounts are, if not here.
+    pub fn elsewhere(&self) -> Option<Arc<dyn Elsewhere>> {
+        self.inner.elsewhere.clone()
     }
 
     /// Certificates that DNSSEC proves are demanded (RFC 7672) where this resolver says that an answer is proved. For the

@@ -85,7 +85,8 @@ impl Refusal {
         Self::new(554, (5, 4, 6), format!("Too many hops: mail loop detected, the message has passed {hops} servers"))
     }
 
-    pub(crate) fn too_large(limit: u64) -> Self {
+    /// The message is larger than is taken.
+    pub fn too_large(limit: u64) -> Self {
         Self::new(552, (5, 3, 4), format!("Message size exceeds the limit of {limit} bytes"))
     }
 

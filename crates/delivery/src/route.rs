@@ -22,6 +22,10 @@ impl Delivery {
     /// A quick read.
     pub fn rcpt(&self, address: &EmailAddress, auth: Option<AccountId>) -> Result<RecipientRoute, Refusal> {
         if let Some(elsewhere) = &self.inner.elsewhere {
+            // To others' domains it is for the other machine to send, and to limit.
+            if auth.is_some() && !elsewhere.is_ours(address.domain()) {
+                return Ok(RecipientRoute::Remote);
+            }
             return elsewhere.rcpt(address).map(|()| RecipientRoute::Remote);
         }
         if let Some(original) = self.led_back(address)? {
@@ -66,6 +70,13 @@ impl Delivery {
     /// Whether the sender is acceptable: a signed-in one must own the address, anyone may use the null sender. For
     /// MAIL FROM. A quick read.
     pub fn mail_from(&self, from: Option<&EmailAddress>, auth: Option<AccountId>) -> Result<(), Refusal> {
+        if let (Some(elsewhere), Some(account)) = (&self.inner.elsewhere, auth) {
+            return match from {
+                Some(from) if elsewhere.may_send_as(account, from) => Ok(()),
+                Some(from) => Err(Refusal::sender_not_yours(from)),
+                None => Err(Refusal::new(550, (5, 7, 1), "The null sender is not accepted here")),
+            };
+        }
         let (Some(from), Some(account)) = (from, auth) else { return Ok(()) };
         match self.inner.directory.may_send_as(account, from) {
             Ok(true) => Ok(()),

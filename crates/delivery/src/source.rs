@@ -33,6 +33,11 @@ impl QueuedBody {
         })
     }
 
+    /// A kept message with what goes above it.
+    pub fn kept(store: &Store, body: BodyId, above: Bytes) -> Self {
+        Self { store: store.clone(), body, lead: above, skip: 0 }
+    }
+
     /// The first `limit` bytes as they go out. Blocking.
     pub fn start(&self, limit: usize) -> Result<Vec<u8>> {
         let mut out = self.lead.slice(..self.lead.len().min(limit)).to_vec();

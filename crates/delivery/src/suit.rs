@@ -70,7 +70,7 @@ fn with_lead(delivery: &Delivery, record: &MessageRecord, converted: &[u8]) -> R
 }
 
 /// In the words of the sender's report.
-fn refusal(seven_bit: bool, why: Unconvertible) -> Reply {
+pub fn refusal(seven_bit: bool, why: Unconvertible) -> Reply {
     let lacks = if seven_bit {
         "the receiving server only takes 7-bit messages (it lacks 8BITMIME)"
     } else {

@@ -284,6 +284,19 @@ impl Directory {
         .await
     }
 
+    /// Whether relays may take mail that an account sends while this machine is away: they get what recognises its app
+    /// passwords.
+    ///
+    /// # Errors
+    /// The account does not exist.
+    pub async fn set_sends_by_relay(&self, id: AccountId, allowed: bool) -> Result<()> {
+        self.change(id, move |_, record| {
+            record.sends_by_relay = allowed;
+            Ok(())
+        })
+        .await
+    }
+
     /// Sets the bytes an account may use; 0 is unlimited.
     ///
     /// # Errors
@@ -500,6 +513,7 @@ fn create_account_in(
         created_ms: tx.now_ms(),
         purged: false,
         sending: None,
+        sends_by_relay: false,
     };
     tx.put(RealmId::DIRECTORY, schema::NEXT_ACCOUNT.to_vec(), (number + 1).to_le_bytes().to_vec());
     tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());

@@ -21,6 +21,8 @@ const MAX_APP_PASSWORDS: usize = 50;
 const MAX_NAME_BYTES: usize = 100;
 /// Letters of an app password: 20 of 32, 100 bits, in groups of five.
 const LENGTH: usize = 20;
+/// Letters of a group.
+const GROUP: usize = 5;
 /// Between two notes of its use.
 const NOTE_USE_EVERY_MS: i64 = 3_600_000;
 
@@ -74,6 +76,12 @@ fn plain(password: &str) -> String {
     password.chars().filter(|c| !matches!(c, '-' | ' ')).collect()
 }
 
+/// As it was shown, however it was typed.
+pub(crate) fn regrouped(typed: &str) -> String {
+    let letters: Vec<char> = plain(typed).chars().collect();
+    letters.chunks(GROUP).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join("-")
+}
+
 impl Directory {
     /// Makes an app password for every protocol.
     ///
@@ -96,7 +104,7 @@ impl Directory {
         if name.len() > MAX_NAME_BYTES {
             return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
         }
-        let password = grouped(&rand::random::<[u8; LENGTH]>(), 5);
+        let password = grouped(&rand::random::<[u8; LENGTH]>(), GROUP);
         let hash = self.keyed_hash("app password", plain(&password).as_bytes()).to_vec();
         // SCRAM clients use what was typed, so the keys are of the password with its hyphens.
         let like =

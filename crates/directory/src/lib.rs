@@ -37,6 +37,7 @@ mod part;
 mod password;
 mod password_rule;
 mod proof;
+mod relay_submission;
 mod remember;
 mod rename;
 mod salvage;
@@ -76,6 +77,7 @@ pub use mask::{MAX_MASK_NAME_BYTES, Mask, count_mask_in, looks_masked};
 pub use own_alias::OwnAddresses;
 pub use part::{DirectoryPart, IDENTITY, SETTINGS};
 pub use password_rule::{check_password, check_password_of_operator};
+pub use relay_submission::RelayVerifier;
 pub use remember::Remember;
 pub use salvage::{
     ListedAccount, SalvagedAccount, account_in_record, account_record_key, is_account_record, listed, listed_accounts,

@@ -78,6 +78,9 @@ pub struct AccountRecord {
     /// What it may send, where that differs from others.
     #[prost(message, optional, tag = "9")]
     pub sending: Option<SendingRecord>,
+    /// Relays may take mail that it sends while this machine is away.
+    #[prost(bool, tag = "10")]
+    pub sends_by_relay: bool,
 }
 
 /// What an account may send.

@@ -7,12 +7,12 @@ pub mod senders;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use delivery::Delivery;
+use delivery::{Delivery, Handover};
 use directory::{Directory, DirectoryOptions};
 use doorkit::Listener;
 use mailstore::MailStore;
 use metrics_exporter_prometheus::PrometheusHandle;
-use relay::{Relay, RelayOptions};
+use relay::{ForeignOptions, Relay, RelayOptions, SMTP_PRIMARY};
 use smtp::{Role, SmtpDoor, SmtpOptions};
 use store::{Store, StoreOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,9 +22,10 @@ use crate::{
     admin, certifying,
     cli::{AdminCommand, RelayArgs},
     config::Config,
+    dns,
     listeners::Kind,
     maintenance, serve,
-    services::{delivery_options, store_options},
+    services::{delivery_options, next_hop, store_options},
     supervisor::{Phase, Supervisor},
 };
 
@@ -37,7 +38,8 @@ const SLACK: Duration = Duration::from_secs(2);
 
 /// Whether a folder is a relay's.
 pub fn is_relay(data_dir: &Path) -> bool {
-    data_dir.join("relay").join("primary.json").exists()
+    let dir = data_dir.join("relay");
+    dir.join("primary.json").exists() || dir.join(SMTP_PRIMARY).exists()
 }
 
 /// What a relay is made of.
@@ -64,16 +66,17 @@ pub async fn run(config: Config, args: RelayArgs) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let (dir, executor) = (config.data_dir.clone(), executor(&relay, &config, &store));
     supervisor.essential(Phase::Commands, "admin socket", |stop| admin::socket::serve(socket, dir, executor, stop));
-    let options = SmtpOptions {
-        role: Role::Mx,
-        hostname: config.hostname.clone(),
-        shutdown: supervisor.stop_of(Phase::Sessions),
-        ..SmtpOptions::default()
-    };
-    let door = SmtpDoor::with_tls(directory, delivery, options, tls.clone());
-    for listener in listeners {
-        let (door, tls) = (door.clone(), tls.clone());
-        supervisor.essential(Phase::Sessions, Kind::Smtp.row().name, move |stop| async move {
+    for (kind, listener) in listeners {
+        let options = SmtpOptions {
+            role: if kind == Kind::Smtp { Role::Mx } else { Role::Submission },
+            hostname: config.hostname.clone(),
+            plaintext_logins: config.limits.plaintext_logins.into(),
+            shutdown: supervisor.stop_of(Phase::Sessions),
+            ..SmtpOptions::default()
+        };
+        let door = SmtpDoor::with_tls(directory.clone(), delivery.clone(), options, tls.clone());
+        let tls = tls.clone();
+        supervisor.essential(Phase::Sessions, kind.row().name, move |stop| async move {
             let serve = move |conn| {
                 let door = door.clone();
                 async move { door.serve_connection(conn).await }
@@ -124,8 +127,18 @@ async fn open(config: &Config, args: &RelayArgs) -> anyhow::Result<Parts> {
     let options = RelayOptions {
         dir: config.data_dir.join("relay"),
         name: args.name.clone().unwrap_or_else(|| config.hostname.clone()),
+        submissions: config.relay.submissions,
     };
-    let relay = Relay::open(store.clone(), options, args.primary.as_deref(), args.code.as_deref()).await?;
+    let relay = match &config.relay.smtp_primary {
+        Some(primary) => {
+            ensure!(
+                args.primary.is_none() && args.code.is_none(),
+                "relay.smtp_primary is set: this is the relay of a server of another make, which is not paired"
+            );
+            Relay::open_foreign(store.clone(), options, foreign(config, primary, &store)?).await?
+        }
+        None => Relay::open(store.clone(), options, args.primary.as_deref(), args.code.as_deref()).await?,
+    };
     let mailstore = MailStore::new(store.clone());
     let delivery = Delivery::new(store.clone(), directory.clone(), mailstore, delivery_options(config)?)?
         .with_judges(senders::judges(config, &relay))?
@@ -133,15 +146,35 @@ async fn open(config: &Config, args: &RelayArgs) -> anyhow::Result<Parts> {
     Ok(Parts { store, directory, delivery, relay })
 }
 
+/// How a primary of another make is reached, and whom it has.
+fn foreign(config: &Config, primary: &str, store: &Store) -> anyhow::Result<ForeignOptions> {
+    let settings = &config.relay;
+    let hop = next_hop(primary)?;
+    let handover = Handover::new(store.clone(), delivery_options(config)?, hop, dns::resolver(config))?;
+    let domains = settings.ask_domains.iter().map(|domain| mailkit::address::normal_domain(domain));
+    Ok(ForeignOptions {
+        address: primary.to_owned(),
+        handover,
+        recipients: settings.recipients.clone(),
+        ask_domains: domains.collect::<Result<_, _>>()?,
+        senders: Some(senders::policy(config)),
+        max_message_bytes: config.limits.message_size.0,
+        streams: settings.streams,
+    })
+}
+
 /// Binds the addresses for mail.
-fn bind(config: &Config) -> anyhow::Result<Vec<Listener>> {
-    let row = Kind::Smtp.row();
+fn bind(config: &Config) -> anyhow::Result<Vec<(Kind, Listener)>> {
+    let for_people: &[Kind] = if config.relay.submissions { &[Kind::Submission, Kind::Submissions] } else { &[] };
     let mut listeners = Vec::new();
-    for &address in config.listen.of(row.kind) {
-        let bound = Listener::bind(address, serve::listen_options(row, config));
-        let listener = bound.map_err(|error| anyhow::anyhow!(row.refused_with_remedy(address, &error)))?;
-        println!("{}", row.line(listener.local_addr()?));
-        listeners.push(listener);
+    for kind in [&[Kind::Smtp], for_people].concat() {
+        let row = kind.row();
+        for &address in config.listen.of(kind) {
+            let bound = Listener::bind(address, serve::listen_options(row, config));
+            let listener = bound.map_err(|error| anyhow::anyhow!(row.refused_with_remedy(address, &error)))?;
+            println!("{}", row.line(listener.local_addr()?));
+            listeners.push((kind, listener));
+        }
     }
     Ok(listeners)
 }

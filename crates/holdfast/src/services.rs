@@ -268,7 +268,9 @@ fn sender_check(
 
 /// The networks whose mail is not checked.
 fn trusted_networks(config: &Config) -> anyhow::Result<Vec<doorkit::Network>> {
-    Ok(config.senders.trusted_networks.iter().map(|network| network.trim().parse()).collect::<Result<_, _>>()?)
+    let networks = config.senders.trusted_networks.iter().map(|network| network.trim().parse());
+    // A backup MX is no sender: its client is checked, where it says who that was.
+    Ok(networks.chain(config.incoming.backups().map(Ok)).collect::<Result<_, _>>()?)
 }
 
 /// Who is asked to try again; `None` if nobody is.
@@ -371,7 +373,8 @@ fn tls_exceptions(settings: &crate::config::Delivery) -> anyhow::Result<BTreeMap
     settings.tls_exceptions.iter().map(one).collect()
 }
 
-fn next_hop(target: &str) -> anyhow::Result<NextHop> {
+/// Where `host:port` is; port 465 is under TLS from the first byte.
+pub fn next_hop(target: &str) -> anyhow::Result<NextHop> {
     let Some((host, port)) = target.rsplit_once(':') else { bail!("{target} is not host:port") };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port: u16 = port.parse().with_context(|| target.to_owned())?;

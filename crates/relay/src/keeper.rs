@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -9,18 +10,21 @@ use std::{
     time::Instant,
 };
 
-use delivery::{Elsewhere, Envelope, Kept, Refusal, Shrinking};
+use delivery::{Elsewhere, Envelope, Kept, Refusal, Shrinking, SignedIn};
+use directory::AccountId;
 use mailkit::EmailAddress;
 use parking_lot::{Mutex, RwLock};
 use store::{Store, StoreError, Tx};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
     LIST_FOR,
     agenda::{Agenda, Item},
+    asking::Asking,
     list::Recipients,
+    logins::Logins,
     spool,
-    wire::Letter,
+    wire::{Letter, Submitter},
 };
 
 /// A message that was given and is kept.
@@ -47,18 +51,25 @@ pub struct Core {
     pub runs: AtomicBool,
     /// The primary does not know this relay, or no longer: nobody would ever get what it takes.
     pub revoked: AtomicBool,
+    /// A primary of another make is asked about addresses; and what it is to be asked.
+    pub asking: Option<Asking>,
+    pub asked: Mutex<Option<mpsc::Receiver<EmailAddress>>>,
+    /// Sign-ins are possible here while the primary is away.
+    pub submissions: bool,
+    pub logins: Logins,
     /// Something was kept.
     pub wake: Notify,
 }
 
 impl Core {
-    /// Reads what waits and what is kept. Blocking.
-    pub fn open(store: Store) -> Result<Self, StoreError> {
+    /// Reads what waits and what is kept. `ask_domains`: about whose addresses the primary is asked. Blocking.
+    pub fn open(store: Store, ask_domains: Vec<String>, submissions: bool) -> Result<Self, StoreError> {
         let snapshot = store.snapshot();
         let mut agenda = Agenda::default();
         for item in spool::all_waiting(&snapshot)? {
             agenda.add(item);
         }
+        let asking = (!ask_domains.is_empty()).then(|| Asking::open(ask_domains, &snapshot)).transpose()?.unzip();
         let given = spool::all_given(&snapshot)?;
         let given = given.into_iter().map(|(id, seq, at_ms, refused)| (id, Given { seq, at_ms, refused })).collect();
         Ok(Self {
@@ -70,6 +81,10 @@ impl Core {
             shrinking: Mutex::default(),
             runs: AtomicBool::new(false),
             revoked: AtomicBool::new(false),
+            submissions,
+            logins: Logins::default(),
+            asking: asking.0,
+            asked: Mutex::new(asking.1),
             wake: Notify::new(),
         })
     }
@@ -87,6 +102,16 @@ impl Core {
         self.shrinking.lock().look(Instant::now(), given, waiting, self.runs.load(Ordering::Relaxed));
     }
 
+    /// A list of this machine's own, as it is now.
+    pub fn use_own_list(&self, list: Recipients) {
+        self.confirmed_ms.store(self.store.clock().now_ms(), Ordering::Relaxed);
+        let mut now = self.list.write();
+        if now.as_ref().is_none_or(|now| now.revision != list.revision) {
+            tracing::info!(addresses = list.len(), "the list of recipients was read");
+            *now = Some(Arc::new(list));
+        }
+    }
+
     /// The list, unless there is none that may be used.
     fn usable_list(&self) -> Result<Arc<Recipients>, Refusal> {
         if self.revoked.load(Ordering::Relaxed) {
@@ -101,6 +126,12 @@ impl Core {
     }
 }
 
+/// A number of an account for an address that no list has: each has its turn.
+fn lane_of(address: &EmailAddress) -> u32 {
+    let hash = blake3::hash(address.canonical().as_bytes());
+    u32::from_le_bytes([hash.as_bytes()[0], hash.as_bytes()[1], hash.as_bytes()[2], hash.as_bytes()[3]])
+}
+
 fn later(why: &str) -> Refusal {
     Refusal::new(451, (4, 3, 0), format!("Temporary server error: {why}, try again later"))
 }
@@ -112,6 +143,10 @@ impl Elsewhere for Keeper {
     fn rcpt(&self, address: &EmailAddress) -> Result<(), Refusal> {
         let list = self.0.usable_list()?;
         let answer = list.rcpt(address, |account| self.0.agenda.lock().bytes_of(account));
+        let answer = match answer {
+            Err(refusal) if refusal.enhanced == (5, 1, 1) => self.asked(address).unwrap_or(Err(refusal)),
+            other => other,
+        };
         let result = match &answer {
             Ok(_) => "taken",
             Err(refusal) if refusal.enhanced == (5, 1, 1) => "unknown",
@@ -128,6 +163,29 @@ impl Elsewhere for Keeper {
 
     fn postmaster(&self) -> Option<EmailAddress> {
         self.0.list.read().as_ref()?.postmaster()
+    }
+
+    fn is_ours(&self, domain: &str) -> bool {
+        self.0.list.read().as_ref().is_some_and(|list| list.has_domain(domain))
+    }
+
+    fn sign_in(&self, login: &str, password: &str, peer: IpAddr) -> Result<SignedIn, Refusal> {
+        let signed_in = self.signed_in(login, password, peer);
+        let result = match &signed_in {
+            Ok(_) => "ok",
+            Err(refusal) if refusal.code == 535 => "wrong",
+            Err(_) => "not_now",
+        };
+        metrics::counter!("holdfast_relay_sign_ins_total", "result" => result).increment(1);
+        if let Err(refusal) = &signed_in {
+            tracing::info!(%peer, why = refusal.to_string(), "a sign-in was refused");
+        }
+        signed_in
+    }
+
+    fn may_send_as(&self, account: AccountId, from: &EmailAddress) -> bool {
+        let list = self.0.list.read().clone();
+        list.is_some_and(|list| list.has_domain(from.domain()) && list.account_of(from) == Some(account.0))
     }
 
     fn max_message_bytes(&self) -> Option<u64> {
@@ -153,12 +211,45 @@ impl Elsewhere for Keeper {
 }
 
 impl Keeper {
+    /// Who signs in, by the primary's list. Only while the primary is away: then nobody else checks passwords.
+    fn signed_in(&self, login: &str, password: &str, peer: IpAddr) -> Result<SignedIn, Refusal> {
+        let not_now = |why: &str| Refusal::new(454, (4, 7, 0), format!("Temporary authentication failure: {why}"));
+        let core = &self.0;
+        if core.runs.load(Ordering::Relaxed) {
+            return Err(not_now("the service is up, so send by its own server, not by this relay"));
+        }
+        let list = core.usable_list().map_err(|_| not_now("the accounts are not known here"))?;
+        if !core.submissions || list.verifiers() == 0 {
+            return Err(not_now("nobody signs in on this relay"));
+        }
+        let account = EmailAddress::parse(login).ok().and_then(|address| list.account_of(&address));
+        let verifiers = account.map(|account| list.verifiers_of(account)).unwrap_or_default();
+        let verifier = core.logins.check(&verifiers, password, peer, core.store.clock().now_ms())?;
+        Ok(SignedIn { account: AccountId(verifier.account), proof: verifier.fingerprint.into() })
+    }
+
+    /// What the primary says of an address that the list does not have; none where it is not asked.
+    fn asked(&self, address: &EmailAddress) -> Option<Result<u32, Refusal>> {
+        let asking = self.0.asking.as_ref().filter(|asking| asking.covers(address.domain()))?;
+        Some(match asking.answer(address, self.0.store.clock().now_ms()) {
+            Some(true) => Ok(lane_of(address)),
+            Some(false) => Err(Refusal::no_such_address(address)),
+            None => {
+                let text = format!("<{address}>: Recipient address is being verified, try again later");
+                Err(Refusal::new(450, (4, 1, 1), text))
+            }
+        })
+    }
+
     /// Whose the first recipient is.
     fn account(&self, envelope: &Envelope) -> u32 {
+        if let Some(account) = envelope.origin.auth {
+            return account.0;
+        }
         let list = self.0.list.read().clone();
         let first = envelope.recipients.first();
         let found = list.zip(first).and_then(|(list, first)| list.rcpt(&first.address, |_| 0).ok());
-        found.unwrap_or_default()
+        found.or_else(|| first.map(|first| lane_of(&first.address))).unwrap_or_default()
     }
 
     fn letter(&self, message: &Kept) -> Letter {
@@ -180,6 +271,10 @@ impl Keeper {
             bytes: message.body.len(),
             account: self.account(envelope),
             findings: message.findings.to_vec(),
+            refused: Vec::new(),
+            submitter: origin
+                .auth
+                .map(|account| Submitter { account: account.0, fingerprint: origin.auth_proof.to_vec() }),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! * [`Receiver`] is the primary's side: it pairs relays, gives them the list of recipients, and takes their mail.
 //! * [`Relay`] is a relay: it keeps what it took in a store of its own, and gives it to the primary.
 //! * [`list`]: the signed list of recipients, by which a relay answers at RCPT.
+//! * `foreign`: a primary of another make, to which mail is given by SMTP; [`address_file`] and `asking` tell whom it has.
 //! * [`agenda`]: what is given next; [`pace`]: how fast. Both are pure.
 //!
 //! What this crate must never do: tell a client 250 before the message is durable; send a report to a sender, who may be
@@ -11,10 +12,17 @@
 //!
 //! Start reading at [`wire`] for what the two say to each other, then [`node`] and [`receiver`].
 
+pub mod address_file;
 pub mod agenda;
+mod asking;
+mod foreign;
+#[doc(hidden)]
+pub mod fuzzing;
 mod held;
 mod keeper;
+mod link;
 pub mod list;
+mod logins;
 mod node;
 pub mod pace;
 mod receiver;
@@ -23,8 +31,9 @@ mod spool;
 mod status;
 mod wire;
 
+pub use foreign::ForeignOptions;
 pub use held::{HeldMessage, Holding};
-pub use node::{Relay, RelayOptions};
+pub use node::{Relay, RelayOptions, SMTP_PRIMARY};
 pub use receiver::{Gate, Receiver, ReceiverOptions};
 pub use status::{Backlog, OfRelay, RelayStatus};
 

@@ -52,6 +52,26 @@ pub struct ListRecord {
     /// How senders are checked; none if the primary leaves that to itself.
     #[prost(message, optional, tag = "8")]
     pub senders: Option<SenderPolicy>,
+    /// What recognises the app passwords of accounts for which relays may take mail that they send; empty if relays don't.
+    #[prost(message, repeated, tag = "9")]
+    pub verifiers: Vec<Verifier>,
+}
+
+/// What recognises an app password; see [`directory::RelayVerifier`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Verifier {
+    /// Whose it is.
+    #[prost(uint32, tag = "1")]
+    pub account: u32,
+    /// The salt of the slow hash.
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: Vec<u8>,
+    /// Its iterations.
+    #[prost(uint32, tag = "3")]
+    pub iterations: u32,
+    /// Hash of the key.
+    #[prost(bytes = "vec", tag = "4")]
+    pub fingerprint: Vec<u8>,
 }
 
 /// How the primary has senders checked: a relay does the same when mail arrives there.
@@ -92,7 +112,7 @@ impl ListRecord {
         directory: &Directory,
         mailstore: &MailStore,
         delivery: &delivery::Delivery,
-        senders: Option<&SenderPolicy>,
+        (senders, submissions): (Option<&SenderPolicy>, bool),
     ) -> Result<Self, DirectoryError> {
         let domains: Vec<String> = directory.domains()?.into_iter().map(|domain| domain.name).collect();
         let mut hashes: Vec<[u8; ENTRY_BYTES]> = directory
@@ -118,7 +138,21 @@ impl ListRecord {
             administrator: delivery.administrator().map_or(NOBODY, |account| account.0 + 1),
             max_message_bytes: delivery.max_message_bytes(),
             senders: senders.cloned(),
+            verifiers: if submissions {
+                directory.relay_verifiers()?.into_iter().map(verifier).collect()
+            } else {
+                Vec::new()
+            },
         })
+    }
+}
+
+fn verifier(known: directory::RelayVerifier) -> Verifier {
+    Verifier {
+        account: known.account.0,
+        salt: known.salt,
+        iterations: known.iterations,
+        fingerprint: known.fingerprint.to_vec(),
     }
 }
 
@@ -209,12 +243,45 @@ impl Recipients {
         let verified = UnparsedPublicKey::new(&ED25519, key).verify(&signed.record, &signed.signature);
         verified.map_err(|_| "the list of recipients is not signed by the primary".to_owned())?;
         let record = ListRecord::decode(signed.record.as_slice()).map_err(|error| error.to_string())?;
+        Self::of_record(record, signed.revision())
+    }
+
+    /// A list that is believed.
+    pub(crate) fn of_record(record: ListRecord, revision: u64) -> Result<Self, String> {
         let salt = record.salt.as_slice().try_into().map_err(|_| "the list of recipients has no key".to_owned())?;
         if record.entries.len() % ENTRY_BYTES != 0 || !record.entries.chunks_exact(ENTRY_BYTES).is_sorted() {
             return Err("the list of recipients is not in order".to_owned());
         }
         let rooms = record.rooms.iter().map(|room| (room.account, room.bytes)).collect();
-        Ok(Self { salt, rooms, revision: signed.revision(), record })
+        Ok(Self { salt, rooms, revision, record })
+    }
+
+    /// A list of this machine's own, of addresses in canonical form (`@domain` for all of a domain): the primary is of another
+    /// make. Mail for the postmaster of each domain is always taken.
+    pub fn own(
+        addresses: &[String],
+        domains: Vec<String>,
+        senders: Option<SenderPolicy>,
+        max_message_bytes: u64,
+    ) -> Self {
+        // It stays on this machine, so the key of the hashes keeps no secret; the same list has the same name.
+        let salt = [0; 32];
+        let numbered = addresses.iter().zip(1..);
+        let mut entries: Vec<_> = numbered.map(|(address, number)| entry(&hash(&salt, address), number)).collect();
+        entries.sort_unstable();
+        let record = ListRecord {
+            salt: salt.to_vec(),
+            domains,
+            entries: entries.concat(),
+            rooms: Vec::new(),
+            postmaster: String::new(),
+            administrator: NOBODY + 1,
+            max_message_bytes,
+            senders,
+            verifiers: Vec::new(),
+        };
+        let revision = SignedList { record: record.encode_to_vec(), signature: Vec::new() }.revision();
+        Self { salt, rooms: HashMap::new(), revision, record }
     }
 
     /// Whose mail to an address is, or what the primary would say. `waiting` is how many bytes wait for an account here.
@@ -225,7 +292,7 @@ impl Recipients {
         if !self.has_domain(address.domain()) {
             return Err(Refusal::relaying_denied(address));
         }
-        let account = directory::ways_to(address).iter().find_map(|way| self.find(way));
+        let account = self.account_of(address);
         let postmaster = || {
             let is_it = address.local().eq_ignore_ascii_case("postmaster");
             is_it.then(|| self.record.administrator.checked_sub(1)).flatten()
@@ -241,6 +308,21 @@ impl Recipients {
     /// Whether a domain, in ASCII and lower case, is one of ours.
     pub fn has_domain(&self, name: &str) -> bool {
         self.record.domains.iter().any(|domain| domain == name)
+    }
+
+    /// Whose account an address is, with all ways to it.
+    pub fn account_of(&self, address: &EmailAddress) -> Option<u32> {
+        directory::ways_to(address).iter().find_map(|way| self.find(way))
+    }
+
+    /// What recognises the app passwords of an account.
+    pub fn verifiers_of(&self, account: u32) -> Vec<Verifier> {
+        self.record.verifiers.iter().filter(|verifier| verifier.account == account).cloned().collect()
+    }
+
+    /// How many app passwords are known.
+    pub const fn verifiers(&self) -> usize {
+        self.record.verifiers.len()
     }
 
     /// How senders are checked.
@@ -295,6 +377,7 @@ mod tests {
             administrator: 2,
             max_message_bytes: 1_000,
             senders: None,
+            verifiers: Vec::new(),
         }
     }
 

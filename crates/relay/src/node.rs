@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use continuity::link::{self, Fingerprint, Keys, PairingCode, Pin, REACH_TIMEOUT};
+use continuity::link::{self as wired, Fingerprint, Keys, PairingCode, Pin, REACH_TIMEOUT};
 use parking_lot::Mutex;
 use prost::Message as _;
 use rand::RngExt as _;
@@ -16,8 +16,9 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Backlog, Error, KEEP_GIVEN, KEEP_REFUSED, RelayStatus,
+    Backlog, Error, ForeignOptions, KEEP_GIVEN, KEEP_REFUSED, RelayStatus, foreign,
     keeper::{Core, Keeper},
+    link::Link,
     list::Recipients,
     session, spool,
     wire::{self, Kind, SignedList},
@@ -32,6 +33,9 @@ const FORGOTTEN_AT_ONCE: usize = 1_000;
 /// Between two times that a confirmation of the list is stored.
 const CONFIRM_EVERY_MS: i64 = 60_000;
 
+/// The file that names a primary of another make.
+pub const SMTP_PRIMARY: &str = "smtp-primary";
+
 /// How a relay is opened.
 #[derive(Debug, Clone)]
 pub struct RelayOptions {
@@ -39,6 +43,8 @@ pub struct RelayOptions {
     pub dir: PathBuf,
     /// What it calls itself.
     pub name: String,
+    /// People may sign in while the primary is away, if the primary lets them.
+    pub submissions: bool,
 }
 
 /// The primary, as the relay knows it.
@@ -57,24 +63,30 @@ impl Known {
     }
 }
 
-/// How the connection is.
-#[derive(Debug, Default)]
-pub struct Connected {
-    /// It is there.
-    pub connected: bool,
-    /// Why not.
-    pub why: String,
-    /// What the primary grants.
-    pub streams: u32,
+/// A primary of ours, with which this relay was paired.
+pub struct Paired {
+    keys: Keys,
+    known: Known,
+}
+
+impl Paired {
+    /// How the primary is reached.
+    pub(crate) async fn connect(&self) -> Result<wired::Connection, Error> {
+        Ok(wired::connect(&self.keys, &self.known.address, Pin::Whole(self.known.fingerprint), REACH_TIMEOUT).await?)
+    }
+}
+
+enum Primary {
+    Paired(Paired),
+    Foreign(Arc<ForeignOptions>),
 }
 
 /// A relay.
 pub struct Relay {
     pub(crate) core: Arc<Core>,
-    pub(crate) keys: Keys,
-    pub(crate) known: Known,
+    primary: Primary,
     pub(crate) options: RelayOptions,
-    pub(crate) connected: Mutex<Connected>,
+    pub(crate) link: Link,
     stored_ms: Mutex<i64>,
 }
 
@@ -113,18 +125,45 @@ impl Relay {
                 return Err(Error::NotNow(how.to_owned()));
             }
         };
-        let opening = tokio::task::spawn_blocking(move || Core::open(store));
-        let core = Arc::new(opening.await.map_err(io::Error::other)??);
-        let relay = Self {
-            core,
-            keys,
-            known,
-            options,
-            connected: Mutex::new(Connected { why: "not connected yet".to_owned(), ..Connected::default() }),
-            stored_ms: Mutex::default(),
-        };
+        let paired = Paired { keys, known };
+        let relay = Self::on(store, options, Vec::new(), Primary::Paired(paired)).await?;
         relay.read_list()?;
         Ok(Arc::new(relay))
+    }
+
+    /// Opens a relay of a primary of another make on its own store.
+    ///
+    /// # Errors
+    /// The file of recipients can't be used, or something of the relay can't be read.
+    pub async fn open_foreign(
+        store: Store,
+        options: RelayOptions,
+        foreign: ForeignOptions,
+    ) -> Result<Arc<Self>, Error> {
+        std::fs::create_dir_all(&options.dir)?;
+        // That this folder is a relay's is seen by it.
+        continuity::replace_file(&options.dir.join(SMTP_PRIMARY), foreign.address.as_bytes())?;
+        let list = foreign.list()?;
+        let domains = foreign.ask_domains.clone();
+        let relay = Self::on(store, options, domains, Primary::Foreign(Arc::new(foreign))).await?;
+        relay.core.use_own_list(list);
+        Ok(Arc::new(relay))
+    }
+
+    async fn on(
+        store: Store,
+        options: RelayOptions,
+        ask_domains: Vec<String>,
+        primary: Primary,
+    ) -> Result<Self, Error> {
+        let submissions = options.submissions;
+        let opening = tokio::task::spawn_blocking(move || Core::open(store, ask_domains, submissions));
+        let core = Arc::new(opening.await.map_err(io::Error::other)??);
+        let link = Link::new(match &primary {
+            Primary::Paired(paired) => paired.known.address.clone(),
+            Primary::Foreign(foreign) => foreign.address.clone(),
+        });
+        Ok(Self { core, primary, options, link, stored_ms: Mutex::default() })
     }
 
     /// The accepting side.
@@ -146,24 +185,30 @@ impl Relay {
                 self.forget().await;
             }
         };
+        let giving = async {
+            match &self.primary {
+                Primary::Paired(paired) => self.connect_again_and_again(paired, &shutdown).await,
+                Primary::Foreign(options) => foreign::run(&self.core, &self.link, options, &shutdown).await,
+            }
+        };
         tokio::select! {
-            () = self.connect_again_and_again(&shutdown) => {}
+            () = giving => {}
             () = forgetting => {}
         }
     }
 
-    async fn connect_again_and_again(&self, shutdown: &CancellationToken) {
+    async fn connect_again_and_again(&self, paired: &Paired, shutdown: &CancellationToken) {
         let mut wait = WAIT[0];
         while !shutdown.is_cancelled() {
             let begun = Instant::now();
             let ended = tokio::select! {
-                ended = session::run(self, shutdown) => ended,
+                ended = session::run(self, paired, shutdown) => ended,
                 () = shutdown.cancelled() => Ok(()),
             };
             self.core.runs.store(false, Ordering::Relaxed);
             self.core.agenda.lock().take_back();
             self.core.count_given(0);
-            if self.note_end(ended.err()) && begun.elapsed() > WAIT[0] {
+            if self.link.ends(ended.err()) && begun.elapsed() > WAIT[0] {
                 wait = WAIT[0];
             }
             let jitter = rand::rng().random_range(0.5..1.5);
@@ -175,23 +220,14 @@ impl Relay {
         }
     }
 
-    /// The connection has ended, or was not made; says whether there was one.
-    fn note_end(&self, error: Option<Error>) -> bool {
-        let why = error.map(|error| error.to_string()).unwrap_or_default();
-        let before =
-            std::mem::replace(&mut *self.connected.lock(), Connected { why: why.clone(), ..Connected::default() });
-        if before.connected || before.why != why {
-            tracing::warn!(primary = self.known.address, why, "not connected to the primary");
-        }
-        before.connected
-    }
-
     /// Forgets what was given long enough ago.
     async fn forget(&self) {
         let before = |kept: Duration| {
             self.core.store.clock().now_ms().saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))
         };
-        let (given_before_ms, refused_before_ms) = (before(KEEP_GIVEN), before(KEEP_REFUSED));
+        // A primary of another make can't say what it lacks.
+        let keep = if matches!(self.primary, Primary::Paired(_)) { KEEP_GIVEN } else { Duration::ZERO };
+        let (given_before_ms, refused_before_ms) = (before(keep), before(KEEP_REFUSED));
         loop {
             let old: Vec<u64> = {
                 let given = self.core.given.lock();
@@ -218,15 +254,16 @@ impl Relay {
     /// How it is.
     pub fn status(&self) -> RelayStatus {
         let core = &self.core;
-        let connected = self.connected.lock();
+        let connected = self.link.now();
         let list = core.list.read().clone();
         let age_ms = core.store.clock().now_ms().saturating_sub(core.confirmed_ms.load(Ordering::Relaxed));
         RelayStatus {
-            primary: self.known.address.clone(),
+            primary: self.link.address.clone(),
             connected: connected.connected,
-            why: connected.why.clone(),
+            why: connected.why,
             streams: connected.streams,
             backlog: self.backlog(),
+            app_passwords: list.as_ref().map_or(0, |list| list.verifiers()),
             addresses: list.as_ref().map(|list| list.len()),
             list_age: list.map(|_| Duration::from_millis(u64::try_from(age_ms).unwrap_or(0))),
             full: !core.store.has_room(),
@@ -254,8 +291,8 @@ impl Relay {
     }
 
     /// Takes a list over, once it is verified and stored.
-    pub(crate) fn take_list(&self, signed: &SignedList) -> io::Result<()> {
-        let list = Recipients::read(signed, &self.known.key()).map_err(io::Error::other)?;
+    pub(crate) fn take_list(&self, paired: &Paired, signed: &SignedList) -> io::Result<()> {
+        let list = Recipients::read(signed, &paired.known.key()).map_err(io::Error::other)?;
         continuity::replace_file(&self.options.dir.join("list"), &signed.encode_to_vec())?;
         tracing::info!(addresses = list.len(), "the list of recipients has come");
         *self.core.list.write() = Some(Arc::new(list));
@@ -277,11 +314,12 @@ impl Relay {
 
     /// The list that was stored.
     fn read_list(&self) -> io::Result<()> {
+        let Primary::Paired(paired) = &self.primary else { return Ok(()) };
         let dir = &self.options.dir;
         let Some(bytes) = read(&dir.join("list"))? else { return Ok(()) };
         let list = SignedList::decode(bytes.as_slice())
             .map_err(|error| error.to_string())
-            .and_then(|signed| Recipients::read(&signed, &self.known.key()));
+            .and_then(|signed| Recipients::read(&signed, &paired.known.key()));
         match list {
             Ok(list) => *self.core.list.write() = Some(Arc::new(list)),
             // A new pairing: the new primary sends its own.
@@ -313,20 +351,13 @@ fn to_json(value: &impl Serialize) -> io::Result<Vec<u8>> {
 
 /// Makes primary and relay know each other by a code.
 async fn pair(keys: &Keys, address: &str, code: &PairingCode, name: &str) -> Result<Known, Error> {
-    let mut stream = link::connect(keys, address, Pin::Code(code.clone()), REACH_TIMEOUT).await?;
-    let fingerprint = link::peer_of(&stream)?;
+    let mut stream = wired::connect(keys, address, Pin::Code(code.clone()), REACH_TIMEOUT).await?;
+    let fingerprint = wired::peer_of(&stream)?;
     let ask = wire::Pair { secret: code.secret().to_vec(), name: name.to_owned() };
     wire::say(&mut stream, Kind::Pair(ask)).await?;
     match wire::read(&mut stream, wire::MAX_TOLD_BYTES).await? {
         Kind::Paired(paired) => Ok(Known { address: address.to_owned(), fingerprint, key: hex::encode(paired.key) }),
-        Kind::Refused(no) => Err(Error::Refused(link::name_of(&no.why))),
+        Kind::Refused(no) => Err(Error::Refused(wired::name_of(&no.why))),
         other => Err(wire::unexpected(&other).into()),
-    }
-}
-
-impl Relay {
-    /// How the primary is reached.
-    pub(crate) async fn connect(&self) -> Result<link::Connection, Error> {
-        Ok(link::connect(&self.keys, &self.known.address, Pin::Whole(self.known.fingerprint), REACH_TIMEOUT).await?)
     }
 }

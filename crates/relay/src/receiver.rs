@@ -2,9 +2,11 @@
 //!
 //! * [`greeting`]: who connects, and what it wants.
 //! * [`intake`]: the messages of one relay.
+//! * [`submissions`]: those that people send.
 
 mod greeting;
 mod intake;
+mod submissions;
 
 use std::{
     collections::BTreeMap,
@@ -52,6 +54,8 @@ pub struct ReceiverOptions {
     pub per_second: u32,
     /// How relays check senders; none if they don't.
     pub senders: Option<SenderPolicy>,
+    /// Relays may take mail that people send, of accounts that allow it.
+    pub submissions: bool,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -259,7 +263,7 @@ impl Receiver {
                         &this.directory,
                         &this.mailstore,
                         &this.delivery,
-                        this.options.senders.as_ref(),
+                        (this.options.senders.as_ref(), this.options.submissions),
                     )
                     .map(|list| this.signer.sign(&list))
                 });

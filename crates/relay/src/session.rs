@@ -20,7 +20,7 @@ use crate::{
     Error,
     agenda::Item,
     keeper::{Core, Given},
-    node::{Connected, Relay},
+    node::{Paired, Relay},
     pace::Bucket,
     spool::{self, Outcome},
     wire::{self, Beat, Done, Grant, Hello, Ids, Kind, Letter, State},
@@ -41,6 +41,7 @@ const FRAMES_WAITING: usize = 1_024;
 
 struct Session<'a> {
     relay: &'a Relay,
+    paired: &'a Paired,
     core: &'a Arc<Core>,
     write: BufWriter<WriteHalf<link::Connection>>,
     grant: Grant,
@@ -55,8 +56,8 @@ struct Session<'a> {
 }
 
 /// Connects, and gives what may be given until the connection ends.
-pub async fn run(relay: &Relay, shutdown: &CancellationToken) -> Result<(), Error> {
-    let (mut read, write) = tokio::io::split(relay.connect().await?);
+pub async fn run(relay: &Relay, paired: &Paired, shutdown: &CancellationToken) -> Result<(), Error> {
+    let (mut read, write) = tokio::io::split(paired.connect().await?);
     let mut write = BufWriter::with_capacity(256 << 10, write);
     let core = &relay.core;
     let snapshot_of = Arc::clone(core);
@@ -79,8 +80,7 @@ pub async fn run(relay: &Relay, shutdown: &CancellationToken) -> Result<(), Erro
         other => return Err(wire::unexpected(&other).into()),
     };
     core.revoked.store(false, Ordering::Relaxed);
-    tracing::info!(primary = relay.known.address, "connected to the primary");
-    *relay.connected.lock() = Connected { connected: true, ..Connected::default() };
+    relay.link.opens();
 
     let (frames, mut received) = mpsc::channel(FRAMES_WAITING);
     let _reader = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -96,6 +96,7 @@ pub async fn run(relay: &Relay, shutdown: &CancellationToken) -> Result<(), Erro
     let storing = tokio::spawn(store_outcomes(Arc::clone(core), stored));
     let mut session = Session {
         relay,
+        paired,
         core,
         write,
         grant: Grant::default(),
@@ -249,11 +250,11 @@ impl Session<'_> {
         match frame {
             Kind::Grant(grant) => {
                 self.grant = grant;
-                self.relay.connected.lock().streams = grant.streams;
+                self.relay.link.grants(grant.streams);
                 self.core.runs.store(grant.streams > 0, Ordering::Relaxed);
             }
             Kind::Done(done) => self.done(done),
-            Kind::List(signed) => self.relay.take_list(&signed)?,
+            Kind::List(signed) => self.relay.take_list(self.paired, &signed)?,
             Kind::Beat(beat) => self.beat(beat).await?,
             Kind::Lacking(lacking) => {
                 let core = Arc::clone(self.core);

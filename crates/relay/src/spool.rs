@@ -4,17 +4,20 @@
 //! |---|---|
 //! | `p` id | [`Letter`]: a message that waits for the primary; it refers to its body |
 //! | `d` id | [`GivenRecord`]: one that the primary has, or has refused; kept for a while, with its body |
+//! | `v` address | [`AnswerRecord`]: what a primary of another make said of an address |
 //! | `m` | [`PointRecord`]: the last point of the primary's log that it told |
 
 use std::ops::Bound;
 
 use bytes::Bytes;
+use delivery::Handed;
 use prost::Message as _;
 use store::{BodyId, Order, Read, RealmId, StoreError, Tx};
 
 use crate::{
     agenda::Item,
-    wire::{Beat, Letter},
+    asking::Answer,
+    wire::{Beat, Letter, RefusedRecipient},
 };
 
 /// The realm: none of the services that a primary has is in it.
@@ -22,7 +25,10 @@ pub const SPOOL: RealmId = RealmId::from_raw(64);
 
 const WAITING: u8 = b'p';
 const GIVEN: u8 = b'd';
+const ANSWER: u8 = b'v';
 const POINT: &[u8] = b"m";
+/// The most that is stored of why a message was refused.
+const MAX_WHY_BYTES: usize = 4_000;
 
 /// A message that was given to the primary.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -39,6 +45,17 @@ pub struct GivenRecord {
     /// Why the primary refused it for good; empty if it has it.
     #[prost(string, tag = "4")]
     pub refused: String,
+}
+
+/// What a primary of another make said of an address.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct AnswerRecord {
+    /// It takes mail for it.
+    #[prost(bool, tag = "1")]
+    pub taken: bool,
+    /// When, milliseconds since 1970 UTC.
+    #[prost(int64, tag = "2")]
+    pub at_ms: i64,
 }
 
 /// A point of the primary's log.
@@ -155,6 +172,65 @@ pub fn give_in(tx: &mut Tx<'_>, outcomes: &[Outcome]) -> Result<(), StoreError> 
         tx.put(SPOOL, key(GIVEN, *id), record.encode_to_vec());
     }
     Ok(())
+}
+
+/// What a primary of another make said about recipients of a message. Those that it takes later wait on. If none does,
+/// gives why it was refused; empty if all have it.
+pub fn settle_in(tx: &mut Tx<'_>, id: u64, outcomes: &[(String, Handed)]) -> Result<Option<String>, StoreError> {
+    let Some(mut letter) = waiting(tx, id)? else { return Ok(Some(String::new())) };
+    for (address, handed) in outcomes {
+        if matches!(handed, Handed::Later(_)) {
+            continue;
+        }
+        letter.recipients.retain(|recipient| recipient != address);
+        if let Handed::Refused(why) = handed {
+            letter.refused.push(RefusedRecipient { address: address.clone(), why: why.clone() });
+        }
+    }
+    if !letter.recipients.is_empty() {
+        tx.put(SPOOL, key(WAITING, id), letter.encode_to_vec());
+        return Ok(None);
+    }
+    let refused = std::mem::take(&mut letter.refused);
+    let mut why = match refused.as_slice() {
+        [only] => only.why.clone(),
+        some => some.iter().map(|one| format!("<{}>: {}", one.address, one.why)).collect::<Vec<_>>().join("; "),
+    };
+    why.truncate(why.floor_char_boundary(MAX_WHY_BYTES));
+    // Those who have it are not given it again.
+    letter.recipients = refused.into_iter().map(|one| one.address).collect();
+    tx.delete(SPOOL, key(WAITING, id));
+    let record = GivenRecord { letter, seq: 0, at_ms: tx.now_ms(), refused: why.clone() };
+    tx.put(SPOOL, key(GIVEN, id), record.encode_to_vec());
+    Ok(Some(why))
+}
+
+/// All answers about addresses.
+pub fn answers(read: &impl Read) -> Result<Vec<(String, Answer)>, StoreError> {
+    let rows = read.prefix(SPOOL, &[ANSWER], Order::Ascending)?;
+    rows.map(|row| {
+        let (key, value) = row?;
+        let record: AnswerRecord = decoded(&value)?;
+        let address = String::from_utf8_lossy(&key[1..]).into_owned();
+        Ok((address, Answer { taken: record.taken, at_ms: record.at_ms }))
+    })
+    .collect()
+}
+
+fn answer_key(address: &str) -> Vec<u8> {
+    [&[ANSWER], address.as_bytes()].concat()
+}
+
+/// Stores an answer.
+pub fn put_answer_in(tx: &mut Tx<'_>, address: &str, answer: Answer) {
+    tx.keeps_books();
+    let record = AnswerRecord { taken: answer.taken, at_ms: answer.at_ms };
+    tx.put(SPOOL, answer_key(address), record.encode_to_vec());
+}
+
+/// Forgets an answer.
+pub fn forget_answer_in(tx: &mut Tx<'_>, address: &str) {
+    tx.delete(SPOOL, answer_key(address));
 }
 
 /// Messages that the primary lacks although it had them wait again.

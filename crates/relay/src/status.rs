@@ -54,6 +54,8 @@ pub struct RelayStatus {
     pub backlog: Backlog,
     /// Addresses in the list of recipients; none while there is no list.
     pub addresses: Option<usize>,
+    /// App passwords that people can sign in with here while the primary is away.
+    pub app_passwords: usize,
     /// How long ago the primary confirmed the list; none while there is none.
     pub list_age: Option<Duration>,
     /// The disk has no room.

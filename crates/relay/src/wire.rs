@@ -3,6 +3,8 @@
 use std::io;
 
 use continuity::link::frame;
+use delivery::{Envelope, Origin, Recipient, Refusal};
+use mailkit::EmailAddress;
 use prost::Message as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
@@ -16,6 +18,8 @@ pub const MAX_GIVEN_BYTES: usize = 4 << 20;
 pub const MAX_TOLD_BYTES: usize = 32 << 20;
 /// How large a piece of a message is.
 pub const PIECE_BYTES: usize = 256 << 10;
+/// The longest trace of a relay: one Received line.
+pub const MAX_TRACE_BYTES: usize = 8 << 10;
 /// Ids that are offered in one frame.
 pub const OFFERED_AT_ONCE: usize = 50_000;
 
@@ -156,6 +160,34 @@ pub struct Letter {
     /// What the relay's checks found out about it; empty if they were not made.
     #[prost(bytes = "vec", tag = "15")]
     pub findings: Vec<u8>,
+    /// Recipients of whom a primary of another make has said no for good, while others still wait.
+    #[prost(message, repeated, tag = "16")]
+    pub refused: Vec<RefusedRecipient>,
+    /// Somebody of the primary's sends it, and has signed in here.
+    #[prost(message, optional, tag = "17")]
+    pub submitter: Option<Submitter>,
+}
+
+/// Who sends a message.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Submitter {
+    /// The account's number on the primary.
+    #[prost(uint32, tag = "1")]
+    pub account: u32,
+    /// The fingerprint of the app password.
+    #[prost(bytes = "vec", tag = "2")]
+    pub fingerprint: Vec<u8>,
+}
+
+/// A recipient that the primary refused.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RefusedRecipient {
+    /// The forward-path.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    /// The primary's words.
+    #[prost(string, tag = "2")]
+    pub why: String,
 }
 
 /// Ids of messages of the relay.
@@ -326,7 +358,44 @@ pub async fn read(from: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Resu
     frame.kind.ok_or_else(|| frame::invalid("a message that this version does not know"))
 }
 
+/// The envelope of a message that a relay gives: what its client had said.
+///
+/// # Errors
+/// What is refused for good: it is not what a relay of ours would give.
+pub fn envelope_of(letter: &Letter) -> Result<Envelope, Refusal> {
+    let address = |text: &String| {
+        EmailAddress::parse(text).map_err(|error| Refusal::new(553, (5, 1, 3), format!("<{text}>: {error}")))
+    };
+    let recipients: Result<Vec<_>, _> = letter.recipients.iter().map(|to| address(to).map(Recipient::new)).collect();
+    if letter.trace.len() > MAX_TRACE_BYTES {
+        return Err(Refusal::new(554, (5, 6, 0), "the relay's trace is too long"));
+    }
+    if letter.findings.len() > delivery::MAX_FINDINGS_BYTES {
+        return Err(Refusal::new(554, (5, 6, 0), "the relay's findings are too long"));
+    }
+    Ok(Envelope {
+        from: if letter.from.is_empty() { None } else { Some(address(&letter.from)?) },
+        recipients: recipients?,
+        ret: None,
+        envid: None,
+        body_8bit: letter.body_8bit,
+        smtputf8: letter.smtputf8,
+        // The way from the relay to here is under TLS, and here the way ends.
+        require_tls: false,
+        origin: Origin {
+            peer: letter.peer.parse().ok(),
+            helo: letter.helo.clone(),
+            tls: letter.tls.clone(),
+            esmtp: letter.esmtp,
+            ..Origin::default()
+        },
+    })
+}
+
 /// A message that does not fit there.
 pub fn unexpected(kind: &Kind) -> io::Error {
     frame::invalid(format!("unexpected message: {}", kind.name()))
 }
+
+#[cfg(test)]
+mod tests;

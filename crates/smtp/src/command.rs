@@ -1,7 +1,11 @@
 //! Parser for command lines (RFC 5321 §4.1, and the extensions that the server offers).
 
+mod xforward;
+
 use delivery::{Notify, Ret};
 use mailkit::EmailAddress;
+
+pub use xforward::{Forwarded, OFFERED as XFORWARD_OFFERED};
 
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub enum Command {
         /// The initial response; `=` is an empty one.
         initial: Option<String>,
     },
+    /// `XFORWARD attribute=value…`, for servers that kept our mail.
+    XForward(Forwarded),
 }
 
 impl Command {
@@ -59,6 +65,7 @@ impl Command {
                 | Self::Bdat { .. }
                 | Self::StartTls
                 | Self::Auth { .. }
+                | Self::XForward(_)
                 | Self::Quit
         )
     }
@@ -153,6 +160,7 @@ pub fn parse(line: &str) -> Result<Command> {
         "HELP" => Ok(Command::Help),
         "STARTTLS" => no_argument(Command::StartTls),
         "AUTH" => auth(rest),
+        "XFORWARD" => xforward::parse(rest).map(Command::XForward),
         "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "PATCH" => Err(CommandError::Foreign),
         _ => Err(CommandError::Unknown),
     }

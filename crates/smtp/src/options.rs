@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use doorkit::PlaintextLogins;
+use doorkit::{Network, PlaintextLogins};
 use tokio_util::sync::CancellationToken;
 
 use crate::Intake;
@@ -53,6 +53,9 @@ pub struct SmtpOptions {
     pub session_timeout: Duration,
     /// How much strangers may give; the same for all MX listeners. Default [`Intake::default`].
     pub intake: Intake,
+    /// Servers that keep our mail while we are away (backup MX) and give it to us later: they say by XFORWARD from whom they
+    /// have it, nothing that they give is counted against them, and no check refuses it. Default none.
+    pub backups: Arc<[Network]>,
     /// Ends every connection with 421 between two commands. Default: never.
     pub shutdown: CancellationToken,
 }
@@ -75,6 +78,7 @@ impl Default for SmtpOptions {
             write_timeout: Duration::from_secs(120),
             session_timeout: Duration::from_secs(7_200),
             intake: Intake::default(),
+            backups: Arc::default(),
             shutdown: CancellationToken::new(),
         }
     }

@@ -6,7 +6,8 @@ mod sink;
 
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
-use delivery::{Allowance, Envelope, Origin, Recipient, RecipientRoute, Refusal};
+use bytes::Bytes;
+use delivery::{Allowance, AtRelay, Envelope, Forwarder, Origin, Recipient, RecipientRoute, Refusal};
 use directory::{AccountId, Ended};
 use doorkit::{
     Conn, Wire,
@@ -16,7 +17,7 @@ use doorkit::{
 
 use crate::{
     Role,
-    command::{self, Command, CommandError, Mail, Rcpt},
+    command::{self, Command, CommandError, Forwarded, Mail, Rcpt, XFORWARD_OFFERED},
     door::Door,
     line::Line,
     reply::Reply,
@@ -55,7 +56,11 @@ pub(crate) struct Session {
     helo: Option<String>,
     esmtp: bool,
     account: Option<AccountId>,
+    /// What proves the sign-in to a primary.
+    proof: Bytes,
     transaction: Option<Transaction>,
+    /// From whom a backup MX has the next message.
+    forwarded: Forwarded,
     messages: usize,
     errors: u32,
     idle_commands: u32,
@@ -83,7 +88,9 @@ impl Session {
             helo: None,
             esmtp: false,
             account: None,
+            proof: Bytes::new(),
             transaction: None,
+            forwarded: Forwarded::default(),
             messages: 0,
             errors: 0,
             idle_commands: 0,
@@ -198,6 +205,7 @@ impl Session {
             Command::Bdat { size, last } => return self.bdat(size, last).await,
             Command::Rset => {
                 self.transaction = None;
+                self.forwarded = Forwarded::default();
                 self.say(&Reply::ok("Ok"))
             }
             Command::Noop => self.say(&Reply::ok("Ok")),
@@ -210,6 +218,7 @@ impl Session {
             Command::Help => self.say(&Reply::new(214, (2, 0, 0), "See RFC 5321")),
             Command::StartTls => return self.start_tls().await,
             Command::Auth { mechanism, initial } => return self.auth(&mechanism, initial.as_deref()).await,
+            Command::XForward(forwarded) => self.xforward(forwarded),
         })
     }
 
@@ -225,6 +234,7 @@ impl Session {
         self.helo = Some(name);
         self.esmtp = true;
         self.transaction = None;
+        self.forwarded = Forwarded::default();
         let mut lines = vec![
             self.name().to_owned(),
             "PIPELINING".to_owned(),
@@ -234,12 +244,14 @@ impl Session {
             "CHUNKING".to_owned(),
             "ENHANCEDSTATUSCODES".to_owned(),
         ];
-        if self.door.options.role == Role::Submission {
+        // A relay can't pass on what a sender wishes of reports and of the way.
+        let is_for_relay = self.door.options.role == Role::Submission && self.door.delivery.elsewhere().is_some();
+        if self.door.options.role == Role::Submission && !is_for_relay {
             // Not for unauthenticated clients: a success report would go to the sender address that they claim.
             lines.push("DSN".to_owned());
         }
         // RFC 8689 §4.1: only where it is kept already.
-        if self.is_tls() && self.door.options.role != Role::Lmtp {
+        if self.is_tls() && self.door.options.role != Role::Lmtp && !is_for_relay {
             lines.push("REQUIRETLS".to_owned());
         }
         if self.door.tls.is_some() && !self.is_tls() {
@@ -249,6 +261,9 @@ impl Session {
         if !mechanisms.is_empty() {
             let names: Vec<&str> = mechanisms.iter().map(|mechanism| mechanism.name()).collect();
             lines.push(format!("AUTH {}", names.join(" ")));
+        }
+        if self.is_backup() {
+            lines.push(XFORWARD_OFFERED.to_owned());
         }
         if self.door.options.role != Role::Lmtp {
             lines.push("HELP".to_owned());
@@ -267,7 +282,9 @@ impl Session {
             return Vec::new();
         }
         let mut mechanisms = Vec::new();
-        let offers_scram = self.door.directory.offers_scram();
+        // A relay can check a password that it is told, and no more.
+        let is_relay = self.door.delivery.elsewhere().is_some();
+        let offers_scram = self.door.directory.offers_scram() && !is_relay;
         if offers_scram {
             mechanisms.push(Mechanism::ScramSha256);
         }
@@ -313,6 +330,9 @@ impl Session {
         }
         if mail.requiretls && (!self.is_tls() || self.door.options.role == Role::Lmtp) {
             return self.refuse(Reply::new(530, (5, 7, 10), "REQUIRETLS needs a connection under TLS"));
+        }
+        if mail.requiretls && self.account.is_some() && self.door.delivery.elsewhere().is_some() {
+            return self.refuse(Reply::new(555, (5, 5, 4), "Unsupported parameter: REQUIRETLS"));
         }
         if let Some(peer) = self.counted_peer()
             && let Err(refusal) = self.door.options.intake.may_give(peer)
@@ -391,6 +411,7 @@ impl Session {
         if !std::mem::take(&mut self.unknown_recipient)
             || self.account.is_some()
             || self.door.options.role == Role::Lmtp
+            || self.is_backup()
         {
             return Ok(next);
         }
@@ -415,9 +436,27 @@ impl Session {
         }
     }
 
+    /// Whether the client is a server that keeps our mail while we are away.
+    fn is_backup(&self) -> bool {
+        let peer = self.wire.conn().ok().map(|conn| conn.peer().ip());
+        self.door.options.role == Role::Mx
+            && peer.is_some_and(|peer| self.door.options.backups.iter().any(|network| network.contains(peer)))
+    }
+
+    fn xforward(&mut self, forwarded: Forwarded) -> Next {
+        if !self.is_backup() {
+            return self.refuse(Reply::new(550, (5, 7, 0), "XFORWARD is only for backup MX servers of this service"));
+        }
+        if self.transaction.is_some() {
+            return self.refuse(Reply::out_of_order("XFORWARD is not allowed within a mail transaction"));
+        }
+        self.forwarded.merge(forwarded);
+        self.say(&Reply::ok("Ok"))
+    }
+
     /// The client, where what it gives is counted: a stranger.
     fn counted_peer(&self) -> Option<IpAddr> {
-        let is_stranger = self.door.options.role == Role::Mx && self.account.is_none();
+        let is_stranger = self.door.options.role == Role::Mx && self.account.is_none() && !self.is_backup();
         let conn = self.wire.conn().ok().filter(|_| is_stranger)?;
         Some(conn.peer().ip())
     }
@@ -430,9 +469,21 @@ impl Session {
     }
 
     /// The envelope of a finished transaction.
-    fn envelope(&self, transaction: Transaction) -> Envelope {
+    fn envelope(&mut self, transaction: Transaction) -> Envelope {
+        let forwarded = std::mem::take(&mut self.forwarded);
+        let is_backup = self.is_backup();
         let conn = self.wire.conn().ok();
         let Transaction { mail, recipients, .. } = transaction;
+        let origin = Origin {
+            peer: conn.map(|conn| conn.peer().ip()),
+            helo: self.helo.clone(),
+            auth: self.account,
+            auth_proof: self.proof.clone(),
+            tls: conn.and_then(Conn::handshake).map(|agreed| format!("{}, {}", agreed.version, agreed.cipher)),
+            esmtp: self.esmtp,
+            lmtp: self.door.options.role == Role::Lmtp,
+            ..Origin::default()
+        };
         Envelope {
             from: mail.from,
             recipients,
@@ -441,20 +492,22 @@ impl Session {
             body_8bit: mail.body_8bit,
             smtputf8: mail.smtputf8,
             require_tls: mail.requiretls,
-            origin: Origin {
-                peer: conn.map(|conn| conn.peer().ip()),
-                helo: self.helo.clone(),
-                auth: self.account,
-                tls: conn.and_then(Conn::handshake).map(|agreed| format!("{}, {}", agreed.version, agreed.cipher)),
-                esmtp: self.esmtp,
-                lmtp: self.door.options.role == Role::Lmtp,
-                ..Origin::default()
-            },
+            origin: if is_backup { forwarded_by(origin, forwarded) } else { origin },
         }
     }
 
     fn data_timeout(&self) -> Duration {
         self.door.options.data_timeout
+    }
+}
+
+/// Where a message comes from that a backup MX has kept: from its client, where it says so.
+fn forwarded_by(backup: Origin, client: Forwarded) -> Origin {
+    let forwarder = Forwarder { peer: backup.peer, helo: backup.helo.clone() };
+    let relay = Some(AtRelay { forwarder: Some(forwarder), ..AtRelay::default() });
+    match client.addr {
+        Some(addr) => Origin { peer: Some(addr), helo: client.helo, relay, ..backup },
+        None => Origin { relay, ..backup },
     }
 }
 

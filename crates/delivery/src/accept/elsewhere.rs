@@ -1,8 +1,10 @@
 //! A relay: mail is taken for accounts on another machine, and kept for them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use directory::AccountId;
 use mailkit::EmailAddress;
 use store::{StagedBody, StoreError, Tx};
 
@@ -21,6 +23,24 @@ pub trait Elsewhere: Send + Sync + 'static {
     /// The address for the bare recipient `<postmaster>`.
     fn postmaster(&self) -> Option<EmailAddress>;
 
+    /// Whether a domain, in ASCII and lower case, is one of the other machine's.
+    fn is_ours(&self, domain: &str) -> bool;
+
+    /// Who signs in to send mail, by a password that the other machine has allowed here. Slow, and blocking.
+    ///
+    /// # Errors
+    /// The reply to AUTH: the password is wrong, or nobody signs in here now.
+    fn sign_in(&self, login: &str, password: &str, peer: IpAddr) -> Result<SignedIn, Refusal> {
+        let _ = (login, password, peer);
+        Err(Refusal::new(454, (4, 7, 0), "Temporary authentication failure: nobody signs in here"))
+    }
+
+    /// Whether an account may send as that address.
+    fn may_send_as(&self, account: AccountId, from: &EmailAddress) -> bool {
+        let _ = (account, from);
+        false
+    }
+
     /// The largest message that the other machine takes, where that is known.
     fn max_message_bytes(&self) -> Option<u64>;
 
@@ -32,6 +52,15 @@ pub trait Elsewhere: Send + Sync + 'static {
 
     /// The message is durable.
     fn kept(&self, message: &Kept);
+}
+
+/// Somebody who signed in on a relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    /// The account on the other machine.
+    pub account: AccountId,
+    /// What proves it there: which password it was.
+    pub proof: Bytes,
 }
 
 /// A message that is kept for another machine.

@@ -68,7 +68,7 @@ impl Delivery {
     /// As [`Self::incoming`].
     pub fn incoming_relayed(&self, mut envelope: Envelope, relayed: Relayed) -> Result<Incoming> {
         (envelope.origin.auth, envelope.origin.lmtp) = (None, false);
-        envelope.origin.relay = Some(AtRelay { findings: relayed.findings.clone() });
+        envelope.origin.relay = Some(AtRelay { findings: relayed.findings.clone(), forwarder: None });
         for recipient in &mut envelope.recipients {
             recipient.notify = Notify::NEVER;
         }

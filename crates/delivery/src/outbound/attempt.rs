@@ -64,7 +64,14 @@ pub trait Openable: Sync {
 }
 
 /// A message in memory.
-struct InMemory(Option<Bytes>);
+pub struct InMemory(Option<Bytes>);
+
+impl InMemory {
+    /// All of it.
+    pub const fn new(bytes: Bytes) -> Self {
+        Self(Some(bytes))
+    }
+}
 
 #[async_trait::async_trait]
 impl MessageSource for InMemory {
@@ -276,7 +283,7 @@ impl Outbound {
 }
 
 /// The message as the server can take it: converted where it has to be.
-async fn suited(mail: &Mail, takes_eight: bool, message: &dyn Openable) -> Result<(Mail, Option<Bytes>), Reply> {
+pub async fn suited(mail: &Mail, takes_eight: bool, message: &dyn Openable) -> Result<(Mail, Option<Bytes>), Reply> {
     let seven_bit = mail.eight_bit && !takes_eight;
     if !seven_bit && !mail.long_lines {
         return Ok((mail.clone(), None));

@@ -315,7 +315,8 @@ impl Connection {
         if reply.code == 235 { Ok(()) } else { Err(ConnectionError::Refused(reply)) }
     }
 
-    async fn command(&mut self, command: &[u8]) -> Result<Reply, ConnectionError> {
+    /// Sends a command, and reads its reply.
+    pub async fn command(&mut self, command: &[u8]) -> Result<Reply, ConnectionError> {
         self.write(command).await?;
         self.read("to a command", self.timeouts.command).await
     }

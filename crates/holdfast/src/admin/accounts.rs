@@ -221,7 +221,7 @@ async fn shown(services: &Services, account: &Account, output: &Output) -> anyho
 }
 
 async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Result<()> {
-    let SetArgs { address, name, quota, role, totp_off, shut_out } = args;
+    let SetArgs { address, name, quota, role, sends_by_relay, totp_off, shut_out } = args;
     let directory = &services.directory;
     let id = find(services, &address).await?.id;
     // What the terminal says, and what the audit trail says.
@@ -247,6 +247,14 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
         };
         done.push((is.to_owned(), made.to_owned()));
     }
+    if let Some(switch) = sends_by_relay {
+        directory.set_sends_by_relay(id, switch.is_on()).await?;
+        let (is, made) = match switch.is_on() {
+            true => ("relays take its mail with app passwords", "let relays take its mail"),
+            false => ("relays take no mail that it sends", "no longer lets relays take its mail"),
+        };
+        done.push((is.to_owned(), made.to_owned()));
+    }
     if totp_off {
         directory.disable_totp(id).await?;
         tell(services, id, &AccessChange::SecondFactorOff).await;
@@ -265,7 +273,10 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
         let audited = "ended all web sessions and revoked all app passwords".to_owned();
         done.push(("web sessions have ended, app passwords are revoked".to_owned(), audited));
     }
-    ensure!(!done.is_empty(), "nothing to change: give --name, --quota, --role, --totp-off or --shut-out");
+    ensure!(
+        !done.is_empty(),
+        "nothing to change: give --name, --quota, --role, --sends-by-relay, --totp-off or --shut-out"
+    );
     for (said, audited) in done {
         directory.audit(Some(id), WHO, &audited, "").await?;
         output.line(format!("{address}: {said}")).await;

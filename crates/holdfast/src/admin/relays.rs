@@ -220,6 +220,7 @@ async fn show(relay: &Relay, config: &Config, output: &Output) -> anyhow::Result
             "streams": status.streams,
             "backlog": backlog_json(&status.backlog),
             "addresses": status.addresses,
+            "app_passwords": status.app_passwords,
             "list_age_seconds": status.list_age.map(|age| age.as_secs()),
             "full": status.full,
             "alarms": alarms,
@@ -237,6 +238,14 @@ async fn show(relay: &Relay, config: &Config, output: &Output) -> anyhow::Result
         output.line(backlog_line(&status.backlog)).await;
         if let (Some(addresses), Some(age)) = (status.addresses, status.list_age) {
             output.line(format!("{addresses} addresses are known, confirmed {} ago", ago(age))).await;
+        }
+        if status.app_passwords > 0 {
+            output
+                .line(format!(
+                    "{} can sign in while the primary is away",
+                    counted(status.app_passwords as u64, "app password")
+                ))
+                .await;
         }
         output.line(format!("{} are kept that the primary has", counted(status.backlog.kept, "message"))).await;
         for alarm in &alarms {

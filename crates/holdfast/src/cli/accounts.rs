@@ -115,6 +115,9 @@ pub struct SetArgs {
     /// Whether the account may manage the service on the web.
     #[arg(long, value_enum)]
     pub role: Option<AccountRole>,
+    /// Whether relays may take mail that this account sends with an app password while this server is away.
+    #[arg(long, value_name = "on|off", value_enum)]
+    pub sends_by_relay: Option<Switch>,
     /// Turn off two-step sign-in: for someone who lost the device.
     #[arg(long)]
     pub totp_off: bool,
@@ -152,6 +155,22 @@ pub struct LimitsArgs {
         "messages_per_hour", "messages_per_day", "recipients_per_hour", "recipients_per_day", "new_per_hour", "new_per_day",
     ])]
     pub default: bool,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum Switch {
+    /// Allowed.
+    On,
+    /// Not allowed.
+    Off,
+}
+
+impl Switch {
+    /// Whether it is on.
+    pub const fn is_on(self) -> bool {
+        matches!(self, Self::On)
+    }
 }
 
 /// What an account may do.

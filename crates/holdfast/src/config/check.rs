@@ -9,7 +9,7 @@ use std::{
 use doorkit::{Certificate, Tls};
 use tracing_subscriber::EnvFilter;
 
-use super::{ByteSize, Config, PlaintextLogins, StandbyMode, finding::Finding};
+use super::{ByteSize, Config, PlaintextLogins, StandbyMode, finding::Finding, units::is_host_and_port};
 
 /// A certificate that ends within so many days should have been renewed.
 const CERTIFICATE_DAYS_LEFT: i64 = 14;
@@ -196,10 +196,11 @@ impl Config {
 
     fn sending_mistakes(&self, all: &mut Vec<Finding>) {
         self.hooks.mistakes(all);
-        for text in self.incoming.wrong_networks() {
+        self.relay.mistakes(all);
+        for (key, text) in self.incoming.wrong_networks() {
             let message = format!("has \"{text}\", which is not a network");
             let remedy = "write an address, or a network such as \"192.0.2.0/24\"";
-            all.push(Finding::new("incoming.trusted_networks", message, remedy));
+            all.push(Finding::new(key, message, remedy));
         }
         if !(1..=100).contains(&self.sending.at_first) {
             let remedy = "write the share of the limits that a new account has, from 1 to 100";
@@ -415,10 +416,6 @@ fn unreadable(file: &Path) -> Option<String> {
 fn is_host(text: &str) -> bool {
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '[' | ']');
     !text.is_empty() && text.len() <= 253 && text.chars().all(fits)
-}
-
-fn is_host_and_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// The host of a web address.

@@ -20,6 +20,8 @@ pub struct Incoming {
     pub bytes_per_recipient: ByteSize,
     /// Networks without these limits.
     pub trusted_networks: Vec<String>,
+    /// Servers of another make that keep mail for this one while it is away (backup MX).
+    pub backup_mx: Vec<String>,
 }
 
 impl Default for Incoming {
@@ -37,14 +39,22 @@ impl Default for Incoming {
             messages_per_recipient,
             bytes_per_recipient: ByteSize(bytes_per_recipient),
             trusted_networks: trusted.iter().map(ToString::to_string).collect(),
+            backup_mx: Vec::new(),
         }
     }
 }
 
 impl Incoming {
-    /// The networks that are none.
-    pub fn wrong_networks(&self) -> impl Iterator<Item = &String> {
-        self.trusted_networks.iter().filter(|text| text.parse::<Network>().is_err())
+    /// The networks that are none, each with its key.
+    pub fn wrong_networks(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let trusted = self.trusted_networks.iter().map(|text| ("incoming.trusted_networks", text));
+        let backups = self.backup_mx.iter().map(|text| ("incoming.backup_mx", text));
+        trusted.chain(backups).filter(|(_, text)| text.parse::<Network>().is_err())
+    }
+
+    /// The servers that keep mail for this one.
+    pub fn backups(&self) -> impl Iterator<Item = Network> {
+        self.backup_mx.iter().filter_map(|text| text.parse().ok())
     }
 
     /// As the listener has them.

@@ -154,6 +154,11 @@ macro_rules! serde_by_text {
 serde_by_text!(ByteSize, "a size such as \"50 MiB\"");
 serde_by_text!(Span, "a span of time such as \"30 days\"");
 
+/// Whether a text is HOST:PORT.
+pub fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

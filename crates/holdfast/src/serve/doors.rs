@@ -357,6 +357,7 @@ impl Protocols {
         let options = SmtpOptions {
             role,
             intake: intake.clone(),
+            backups: config.incoming.backups().collect(),
             hostname: config.hostname.clone(),
             also_known_as: config.also_known_as.clone().into(),
             plaintext_logins: config.limits.plaintext_logins.into(),

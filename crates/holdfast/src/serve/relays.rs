@@ -37,6 +37,7 @@ pub fn serve(running: &Running, listeners: Vec<TcpListener>, supervisor: &mut Su
         streams: settings.streams,
         per_second: settings.messages_per_second,
         senders: Some(crate::relaying::senders::policy(&services.config)),
+        submissions: settings.submissions,
     };
     let dir = services.config.data_dir.join("relays");
     std::fs::create_dir_all(&dir)?;

@@ -5,6 +5,7 @@ pub mod dns;
 pub mod h2;
 pub mod imap;
 pub mod mounts;
+pub mod postfix;
 pub mod smtp;
 pub mod standby;
 pub mod web;
@@ -144,6 +145,11 @@ impl Server {
     /// The address of a door: `smtp`, `imap`, `http` and so on, as the configuration names them.
     pub fn address(&self, door: &str) -> SocketAddr {
         *self.addresses.get(door).unwrap_or_else(|| panic!("no address for {door} in {:?}", self.addresses))
+    }
+
+    /// Whether it listens there.
+    pub fn listens(&self, door: &str) -> bool {
+        self.addresses.contains_key(door)
     }
 
     /// A page that needs no sign-in, such as `/health`.

@@ -8,20 +8,17 @@ use std::{
 };
 
 use continuity::link::{Fingerprint, frame};
-use delivery::{Envelope, Incoming, Origin, QueueId, Recipient, Refusal, Relayed, Taken};
-use mailkit::EmailAddress;
+use delivery::{Incoming, QueueId, Refusal, Relayed, Taken};
 use tokio::{
     io::AsyncRead,
     sync::{Semaphore, mpsc},
 };
 
-use super::Receiver;
+use super::{Receiver, submissions::Sending};
 use crate::wire::{self, Done, Ids, Kind, Letter};
 
 /// Messages of one relay that are being filed at once, whatever it was granted.
 const MAX_AT_ONCE: usize = 64;
-/// The longest trace of a relay: one Received line.
-const MAX_TRACE_BYTES: usize = 8 << 10;
 
 /// Whose messages they are.
 #[derive(Clone)]
@@ -40,10 +37,23 @@ impl From {
     }
 }
 
+/// Messages of one relay that people send and that are being submitted at once: each is in memory.
+const MAX_SENDING_AT_ONCE: usize = 4;
+
+/// What becomes of a message.
+enum Arrival {
+    /// It is mail for accounts here.
+    Mail(Incoming),
+    /// Somebody sends it.
+    Sending(Sending),
+    /// It is not taken.
+    Not(Done),
+}
+
 /// A message of which not all bytes are here.
 struct Arriving {
     letter: Letter,
-    incoming: Result<Incoming, Done>,
+    arrival: Arrival,
     hasher: blake3::Hasher,
     left: u64,
 }
@@ -54,12 +64,14 @@ pub(super) struct Intake {
     from: From,
     answers: mpsc::Sender<Kind>,
     places: Arc<Semaphore>,
+    sending: Arc<Semaphore>,
     arriving: Option<Box<Arriving>>,
 }
 
 impl Intake {
     pub fn new(receiver: Arc<Receiver>, from: From, answers: mpsc::Sender<Kind>) -> Self {
-        Self { receiver, from, answers, places: Arc::new(Semaphore::new(MAX_AT_ONCE)), arriving: None }
+        let (places, sending) = (Semaphore::new(MAX_AT_ONCE), Semaphore::new(MAX_SENDING_AT_ONCE));
+        Self { receiver, from, answers, places: Arc::new(places), sending: Arc::new(sending), arriving: None }
     }
 
     /// Until the connection ends.
@@ -91,45 +103,23 @@ impl Intake {
             return Err(frame::invalid("a message begins before the last one has ended"));
         }
         let (id, left) = (letter.id, letter.bytes);
-        let incoming = if (self.receiver.gate)() {
-            self.open(&letter).map_err(|refusal| answer(id, &refusal))
+        let arrival = if (self.receiver.gate)() {
+            let opened = match letter.submitter.as_ref() {
+                Some(submitter) => self.receiver.sending(&letter, submitter).map(Arrival::Sending),
+                None => self.open(&letter).map(Arrival::Mail),
+            };
+            opened.unwrap_or_else(|refusal| Arrival::Not(answer(id, &refusal)))
         } else {
-            Err(Done { id, outcome: wire::LATER, why: "the stage does not include mail".to_owned(), seq: 0 })
+            let why = "the stage does not include mail".to_owned();
+            Arrival::Not(Done { id, outcome: wire::LATER, why, seq: 0 })
         };
-        self.arriving = Some(Box::new(Arriving { letter, incoming, hasher: blake3::Hasher::new(), left }));
+        self.arriving = Some(Box::new(Arriving { letter, arrival, hasher: blake3::Hasher::new(), left }));
         if left == 0 { self.end().await } else { Ok(()) }
     }
 
     /// What is told of a message that begins.
     fn open(&self, letter: &Letter) -> Result<Incoming, Refusal> {
-        let address = |text: &String| {
-            EmailAddress::parse(text).map_err(|error| Refusal::new(553, (5, 1, 3), format!("<{text}>: {error}")))
-        };
-        let recipients: Result<Vec<_>, _> =
-            letter.recipients.iter().map(|to| address(to).map(Recipient::new)).collect();
-        if letter.trace.len() > MAX_TRACE_BYTES {
-            return Err(Refusal::new(554, (5, 6, 0), "the relay's trace is too long"));
-        }
-        if letter.findings.len() > delivery::MAX_FINDINGS_BYTES {
-            return Err(Refusal::new(554, (5, 6, 0), "the relay's findings are too long"));
-        }
-        let envelope = Envelope {
-            from: if letter.from.is_empty() { None } else { Some(address(&letter.from)?) },
-            recipients: recipients?,
-            ret: None,
-            envid: None,
-            body_8bit: letter.body_8bit,
-            smtputf8: letter.smtputf8,
-            // The way from the relay to here is under TLS, and here the way ends.
-            require_tls: false,
-            origin: Origin {
-                peer: letter.peer.parse().ok(),
-                helo: letter.helo.clone(),
-                tls: letter.tls.clone(),
-                esmtp: letter.esmtp,
-                ..Origin::default()
-            },
-        };
+        let envelope = wire::envelope_of(letter)?;
         let relayed = Relayed {
             relay: self.from.relay(),
             id: QueueId(letter.id),
@@ -151,14 +141,19 @@ impl Intake {
         };
         arriving.left = left;
         arriving.hasher.update(bytes);
-        if let Ok(incoming) = &mut arriving.incoming
-            && let Err(error) = incoming.write_all(bytes)
-            // Too large is found again at the end, which knows the right refusal.
-            && error.kind() != io::ErrorKind::FileTooLarge
-        {
-            tracing::error!(%error, "could not store a message of a relay");
-            let (id, why) = (arriving.letter.id, "could not store the message".to_owned());
-            arriving.incoming = Err(Done { id, outcome: wire::LATER, why, seq: 0 });
+        match &mut arriving.arrival {
+            Arrival::Mail(incoming) => {
+                if let Err(error) = incoming.write_all(bytes)
+                    // Too large is found again at the end, which knows the right refusal.
+                    && error.kind() != io::ErrorKind::FileTooLarge
+                {
+                    tracing::error!(%error, "could not store a message of a relay");
+                    let (id, why) = (arriving.letter.id, "could not store the message".to_owned());
+                    arriving.arrival = Arrival::Not(Done { id, outcome: wire::LATER, why, seq: 0 });
+                }
+            }
+            Arrival::Sending(sending) => sending.bytes.extend_from_slice(bytes),
+            Arrival::Not(_) => {}
         }
         if left == 0 { self.end().await } else { Ok(()) }
     }
@@ -166,24 +161,33 @@ impl Intake {
     /// All bytes are here.
     async fn end(&mut self) -> io::Result<()> {
         let Some(arriving) = self.arriving.take() else { return Ok(()) };
-        let Arriving { letter, incoming, hasher, .. } = *arriving;
+        let Arriving { letter, arrival, hasher, .. } = *arriving;
         if hasher.finalize().as_bytes()[..] != letter.body[..] {
             return Err(frame::invalid("a message is not the one that was said"));
         }
-        let incoming = match incoming {
-            Ok(incoming) => incoming,
-            Err(done) => {
+        let (receiver, answers, relay) = (Arc::clone(&self.receiver), self.answers.clone(), self.from.relay());
+        match arrival {
+            Arrival::Not(done) => {
                 self.receiver.seen.lock().trouble |= done.outcome == wire::LATER;
                 return tell(&self.answers, Kind::Done(done)).await;
             }
-        };
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
-        let (receiver, answers) = (Arc::clone(&self.receiver), self.answers.clone());
-        tokio::spawn(async move {
-            let done = receiver.file(letter.id, incoming).await;
-            let _ = answers.send(Kind::Done(done)).await;
-            drop(place);
-        });
+            Arrival::Mail(incoming) => {
+                let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
+                tokio::spawn(async move {
+                    let done = receiver.file(letter.id, incoming).await;
+                    let _ = answers.send(Kind::Done(done)).await;
+                    drop(place);
+                });
+            }
+            Arrival::Sending(sending) => {
+                let place = Arc::clone(&self.sending).acquire_owned().await.map_err(io::Error::other)?;
+                tokio::spawn(async move {
+                    let done = receiver.submit(relay, letter.id, sending).await;
+                    let _ = answers.send(Kind::Done(done)).await;
+                    drop(place);
+                });
+            }
+        }
         Ok(())
     }
 }
@@ -193,7 +197,7 @@ async fn tell(answers: &mpsc::Sender<Kind>, kind: Kind) -> io::Result<()> {
 }
 
 /// What a relay is told of a message that was not taken.
-fn answer(id: u64, refusal: &Refusal) -> Done {
+pub(super) fn answer(id: u64, refusal: &Refusal) -> Done {
     let outcome = if refusal.is_temporary() { wire::LATER } else { wire::REFUSED };
     Done { id, outcome, why: refusal.to_string(), seq: 0 }
 }

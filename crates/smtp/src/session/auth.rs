@@ -1,8 +1,9 @@
 //! AUTH (RFC 4954).
 
-use std::io;
+use std::{io, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use delivery::Elsewhere;
 use directory::{AuthError, Login, LoginAttempt, ScramAttempt, Secret, Service};
 use doorkit::{
     Conn,
@@ -43,6 +44,9 @@ impl Session {
                 "Encryption required for this authentication mechanism: use STARTTLS first",
             )));
         }
+        if let Some(elsewhere) = self.door.delivery.elsewhere() {
+            return self.auth_at_relay(elsewhere, Exchange::new(mechanism, None), initial).await;
+        }
         let channel = self.wire.conn().ok().and_then(Conn::tls_exporter);
         match self.exchange(Exchange::new(mechanism, channel), initial).await? {
             Ok(login) => {
@@ -52,15 +56,59 @@ impl Session {
                 Ok(self.say(&Reply::new(235, (2, 7, 0), "Authentication successful")))
             }
             Err(Ended::Cancelled) => Ok(self.refuse(Reply::new(501, (5, 7, 0), "Authentication cancelled"))),
-            Err(Ended::Refused(reply)) => {
-                self.failed_logins += 1;
-                self.say(&reply);
-                if self.failed_logins >= self.door.options.max_failed_logins {
-                    self.say_goodbye("Error: too many failed logins");
-                    return Ok(Next::Close);
+            Err(Ended::Refused(reply)) => Ok(self.refuse_login(&reply)),
+        }
+    }
+
+    fn refuse_login(&mut self, reply: &Reply) -> Next {
+        self.failed_logins += 1;
+        self.say(reply);
+        if self.failed_logins >= self.door.options.max_failed_logins {
+            self.say_goodbye("Error: too many failed logins");
+            return Next::Close;
+        }
+        Next::Go
+    }
+
+    /// A login on a relay: the primary has told it what recognises some passwords.
+    async fn auth_at_relay(
+        &mut self,
+        elsewhere: Arc<dyn Elsewhere>,
+        mut exchange: Exchange,
+        initial: Option<&str>,
+    ) -> io::Result<Next> {
+        let peer = self.wire.conn()?.peer().ip();
+        let mut message = match initial {
+            Some("=") => Ok(Vec::new()),
+            Some(text) => BASE64.decode(text).map_err(|_| Ended::Refused(malformed())),
+            None => self.challenge(&exchange.first_challenge()).await?,
+        };
+        let password = loop {
+            let step = match message {
+                Ok(bytes) => exchange.step(&bytes),
+                Err(Ended::Cancelled) => {
+                    return Ok(self.refuse(Reply::new(501, (5, 7, 0), "Authentication cancelled")));
                 }
-                Ok(Next::Go)
+                Err(Ended::Refused(reply)) => return Ok(self.refuse_login(&reply)),
+            };
+            message = match step {
+                Ok(Step::Challenge(challenge)) => self.challenge(&challenge).await?,
+                Ok(Step::Password(password)) => break password,
+                _ => return Ok(self.refuse_login(&malformed())),
+            };
+        };
+        if !password.authzid.is_empty() && password.authzid != password.authcid {
+            return Ok(self.refuse_login(&Reply::new(535, (5, 7, 8), "Acting as another user is not supported")));
+        }
+        let checked =
+            tokio::task::spawn_blocking(move || elsewhere.sign_in(&password.authcid, &password.password, peer));
+        match checked.await.map_err(io::Error::other)? {
+            Ok(signed_in) => {
+                (self.account, self.proof) = (Some(signed_in.account), signed_in.proof);
+                doorkit::span::note_account(signed_in.account.0);
+                Ok(self.say(&Reply::new(235, (2, 7, 0), "Authentication successful")))
             }
+            Err(refusal) => Ok(self.refuse_login(&refusal.into())),
         }
     }
 

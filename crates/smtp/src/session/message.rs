@@ -42,7 +42,8 @@ impl Session {
         let recipients = transaction.recipients.len();
         self.receiving = transaction.accounts.clone();
         let signed_in = self.account.is_some();
-        let mut sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction)), signed_in);
+        let envelope = self.envelope(transaction);
+        let mut sink = Sink::new(self.door.delivery.incoming(envelope), signed_in);
         if let Some(failure) = sink.failure.take() {
             return Ok(self.refuse(failure));
         }
@@ -149,7 +150,10 @@ impl Session {
         self.receiving = transaction.accounts.clone();
         let incoming = match transaction.over_limit.clone() {
             Some(refusal) => Err(refusal.into()),
-            None => self.door.delivery.incoming(self.envelope(transaction)),
+            None => {
+                let envelope = self.envelope(transaction);
+                self.door.delivery.incoming(envelope)
+            }
         };
         let sink = Sink::new(incoming, self.account.is_some());
         (mail, Chunked { sink, line_ends: LineEndCheck::default(), recipients })

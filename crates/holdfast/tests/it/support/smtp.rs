@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
 };
 
 use super::PATIENCE;
@@ -23,8 +23,23 @@ impl Smtp {
         Self::connect_saying(address, "LHLO client.example.net")
     }
 
+    /// The same from another address of this machine: any of 127.0.0.0/8.
+    pub fn connect_from(own: Ipv4Addr, address: SocketAddr) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind((own, 0).into())?;
+            socket.connect(address).await?.into_std()
+        })?;
+        stream.set_nonblocking(false)?;
+        Self::greet(stream, "EHLO client.example.net")
+    }
+
     fn connect_saying(address: SocketAddr, hello: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::greet(TcpStream::connect(address)?, hello)
+    }
+
+    fn greet(stream: TcpStream, hello: &str) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         let mut smtp = Self { stream: BufReader::new(stream) };
