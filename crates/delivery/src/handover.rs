@@ -170,7 +170,7 @@ impl Handover {
         let mut connection = self.connection().await?;
         loop {
             let is_new = connection.transactions() == 0;
-            let mail = Mail { recipients: recipients.iter().map(recipient).collect(), ..outgoing.mail.clone() };
+            let mail = Mail { recipients: recipients.iter().map(|to| recipient(to)).collect(), ..outgoing.mail.clone() };
             let (mail, converted) = match suited(&mail, connection.capabilities().eight_bit, outgoing).await {
                 Ok(suited) => suited,
                 Err(reply) => {
@@ -222,8 +222,8 @@ impl Handover {
     }
 }
 
-fn recipient(address: &String) -> MailRecipient {
-    MailRecipient { address: address.clone(), notify: Notify::default(), orcpt: None }
+fn recipient(address: &str) -> MailRecipient {
+    MailRecipient { address: address.to_owned(), notify: Notify::default(), orcpt: None }
 }
 
 /// A kept message on its way out.
