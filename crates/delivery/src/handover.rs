@@ -170,7 +170,8 @@ impl Handover {
         let mut connection = self.connection().await?;
         loop {
             let is_new = connection.transactions() == 0;
-            let mail = Mail { recipients: recipients.iter().map(|to| recipient(to)).collect(), ..outgoing.mail.clone() };
+            let mail =
+                Mail { recipients: recipients.iter().map(|to| recipient(to)).collect(), ..outgoing.mail.clone() };
             let (mail, converted) = match suited(&mail, connection.capabilities().eight_bit, outgoing).await {
                 Ok(suited) => suited,
                 Err(reply) => {

@@ -14,6 +14,8 @@ mod lockout;
 mod logins;
 #[path = "directory/masks.rs"]
 mod masks;
+#[path = "directory/relays.rs"]
+mod relays;
 #[path = "directory/secrets.rs"]
 mod secrets;
 #[path = "directory/sessions.rs"]
