@@ -292,10 +292,8 @@ impl Giving<'_> {
         let later = handed.iter().find_map(|one| if let Handed::Later(why) = one { Some(why.clone()) } else { None });
         let outcomes: Vec<_> = letter.recipients.iter().cloned().zip(handed).collect();
         let is_settled = outcomes.iter().any(|(_, one)| !matches!(one, Handed::Later(_)));
-        let ended = match is_settled {
-            true => core.store.transact(move |tx| spool::settle_in(tx, id, &outcomes)).await?,
-            false => None,
-        };
+        let ended =
+            if is_settled { core.store.transact(move |tx| spool::settle_in(tx, id, &outcomes)).await? } else { None };
         metrics::counter!("holdfast_relay_given_total", "result" => "taken").increment(u64::from(taken > 0));
         if let Some(why) = later {
             tracing::info!(id = %delivery::QueueId(id), why, "the primary takes a message later");

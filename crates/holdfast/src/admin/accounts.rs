@@ -249,9 +249,10 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
     }
     if let Some(switch) = sends_by_relay {
         directory.set_sends_by_relay(id, switch.is_on()).await?;
-        let (is, made) = match switch.is_on() {
-            true => ("relays take its mail with app passwords", "let relays take its mail"),
-            false => ("relays take no mail that it sends", "no longer lets relays take its mail"),
+        let (is, made) = if switch.is_on() {
+            ("relays take its mail with app passwords", "let relays take its mail")
+        } else {
+            ("relays take no mail that it sends", "no longer lets relays take its mail")
         };
         done.push((is.to_owned(), made.to_owned()));
     }
