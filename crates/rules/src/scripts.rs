@@ -1,7 +1,6 @@
 //! Scripts of accounts.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -9,6 +8,7 @@ use prost::Message as _;
 use sieve::{Position, Problem, Problems, Script, limits::MAX_SCRIPT_BYTES};
 use store::{BodyId, Order, Read, RealmId, Store, StoreError, Tx};
 
+use crate::edits::version;
 use crate::schema::{
     REPLIED, SCRIPT, SEEN, STATE, ScriptRecord, StateRecord, UntilRecord, is_long, name_of, script_key,
 };
@@ -63,41 +63,6 @@ pub enum RulesError {
 /// Result of this module.
 pub type Result<T, E = RulesError> = std::result::Result<T, E>;
 
-/// What a script's text was when it was read. Two texts that differ have different versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version([u8; 16]);
-
-impl Version {
-    /// Of a text.
-    pub fn of(text: &str) -> Self {
-        let mut first = [0; 16];
-        first.copy_from_slice(&BodyId::of(text.as_bytes()).as_bytes()[..16]);
-        Self(first)
-    }
-
-    /// As it was written by `Display`, for instance in a form.
-    pub fn parse(text: &str) -> Option<Self> {
-        u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32).map(|number| Self(number.to_be_bytes()))
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
-    }
-}
-
-/// What must be under a name for a script to be put there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// Whatever there is: it is replaced.
-    Anything,
-    /// No script.
-    Nothing,
-    /// The script as it was when it was read.
-    Unchanged(Version),
-}
-
 /// A script without its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptSummary {
@@ -109,8 +74,8 @@ pub struct ScriptSummary {
     pub active: bool,
     /// When it was written, milliseconds since 1970 UTC.
     pub changed_ms: i64,
-    /// Of its text: for [`Expected::Unchanged`].
-    pub version: Version,
+    /// Which version of it this is: see [`Edit::seen`](crate::Edit::seen).
+    pub version: String,
 }
 
 /// The capabilities that scripts can require here, by their names.
@@ -185,7 +150,7 @@ impl Rules {
                 bytes: record.text.len() as u64,
                 active: name == state.active,
                 changed_ms: record.changed_ms,
-                version: Version::of(&record.text),
+                version: version(&name, &record.text),
                 name,
             })
             .collect())
@@ -206,14 +171,6 @@ impl Rules {
     /// # Errors
     /// What is wrong with it, and limits.
     pub async fn put(&self, account: RealmId, name: &str, text: &str) -> Result<()> {
-        self.put_over(account, name, text, Expected::Anything).await
-    }
-
-    /// The same, if what is under the name is what is expected.
-    ///
-    /// # Errors
-    /// [`RulesError::Changed`] if it isn't; what is wrong with the script, and limits.
-    pub async fn put_over(&self, account: RealmId, name: &str, text: &str, expected: Expected) -> Result<()> {
         check_name(name)?;
         if text.len() > MAX_SCRIPT_BYTES {
             return Err(RulesError::ScriptTooLarge);
@@ -223,15 +180,6 @@ impl Rules {
         self.store
             .transact(move |tx: &mut Tx<'_>| {
                 let all = scripts(tx, account)?;
-                let found = all.iter().find(|(other, _)| *other == name).map(|(_, record)| Version::of(&record.text));
-                let fits = match expected {
-                    Expected::Anything => true,
-                    Expected::Nothing => found.is_none(),
-                    Expected::Unchanged(version) => found == Some(version),
-                };
-                if !fits {
-                    return Err(RulesError::Changed(name));
-                }
                 put_in(tx, account, &all, &name, text)
             })
             .await

@@ -71,7 +71,7 @@ async fn list(services: &Services, address: &str, output: &Output) -> anyhow::Re
         let scripts = scripts.iter().map(|script| {
             serde_json::json!({
                 "name": script.name, "bytes": script.bytes, "active": script.active, "changed_ms": script.changed_ms,
-                "version": script.version.to_string(),
+                "version": script.version,
             })
         });
         output.object(serde_json::json!({ "scripts": scripts.collect::<Vec<_>>() })).await;
