@@ -271,6 +271,14 @@ test('a phone shows one thing at a time, and nothing wider than itself', async (
   await bob.getByRole('link', { name: 'Compose' }).filter({ visible: true }).tap();
   await bob.getByLabel('Subject').waitFor();
   await fits('writing');
+  // Recipients and subject stand line below line, and what opens Cc and Bcc stands in the line of To.
+  const lines = await bob.evaluate(() => {
+    const box = (/** @type {string} */ selector) => document.querySelector(selector)?.getBoundingClientRect() ?? new DOMRect();
+    const [to, subject] = ['.entry:has(#to)', '.entry:has(#subject)'].map(box);
+    const copies = box('.copies > summary');
+    return { between: subject.top - to.bottom, above: copies.top - to.top, below: to.bottom - copies.bottom };
+  });
+  assert.ok(Math.abs(lines.between) < 4 && lines.above >= 0 && lines.below >= 0, JSON.stringify(lines));
   await accessible(bob, 'phone writing');
   await picture(bob, 'phone-compose');
   for (const path of ['/settings', '/settings/apps', '/mailboxes']) {
