@@ -269,7 +269,9 @@ impl Book {
         let mut dollar_in_rules = false;
         for part in &self.parts {
             let nodes = Syntax::read(&part.source).map(|syntax| syntax.commands).unwrap_or_default();
-            nodes.iter().for_each(|node| needs(node, &mut required));
+            for node in &nodes {
+                needs(node, &mut required);
+            }
             let dollar = nodes.iter().any(has_dollar);
             if matches!(part.shown, Shown::ByHand(_)) { dollar_by_hand |= dollar } else { dollar_in_rules |= dollar }
         }

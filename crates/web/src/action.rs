@@ -269,10 +269,10 @@ pub async fn undo(caller: Caller, form: Posted) -> Result<Response> {
         }
         "search" => {
             let id = <[u8; 8]>::try_from(key.as_slice()).map(u64::from_be_bytes).unwrap_or_default();
-            match caller.site.saved.bring_back(caller.realm, id).await? {
-                true => Ok(Redirect::to(&crate::notice::with(&back, "undone")).into_response()),
-                false => Err(gone),
+            if !caller.site.saved.bring_back(caller.realm, id).await? {
+                return Err(gone);
             }
+            Ok(Redirect::to(&crate::notice::with(&back, "undone")).into_response())
         }
         "rewind" => crate::rewind::undo_by_key(caller, &key, &back).await?.ok_or(gone),
         "sent" => match caller.site.delivery.cancel_submission(caller.account, &key).await {

@@ -58,7 +58,7 @@ pub fn people(caller: &Caller, prefix: &str) -> Result<Vec<(String, String)>> {
     }
     let offers = offers(caller, &prefix.chars().take(MAX_PREFIX).collect::<String>())?.into_iter();
     let people = offers.filter(|offer| offer.address.contains('@'));
-    Ok(people.map(|offer| (on_one_line(&offer.name).into(), offer.address)).collect())
+    Ok(people.map(|offer| (on_one_line(&offer.name), offer.address)).collect())
 }
 
 /// Those with whom mail goes to and fro, often and lately first; contacts among them bear the name of the address book, and

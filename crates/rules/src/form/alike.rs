@@ -59,7 +59,9 @@ fn arguments(node: &Node) -> Vec<Literal> {
         match literal {
             Literal::Text(name) if tests_headers && at < keys => name.make_ascii_lowercase(),
             Literal::List(names) if tests_headers && at < keys => {
-                names.iter_mut().for_each(|name| name.make_ascii_lowercase());
+                for name in names {
+                    name.make_ascii_lowercase();
+                }
             }
             // Line breaks at the end of a text are of how it is written.
             Literal::Text(text) if at == keys && (is("vacation") || is("reject")) => {
