@@ -51,7 +51,9 @@ impl Grams {
         for view in &self.0 {
             // A view has fewer runs than [`MAX_BYTES`].
             out.extend_from_slice(&u16::try_from(view.len()).unwrap_or(u16::MAX).to_be_bytes());
-            view.iter().for_each(|gram| out.extend_from_slice(&gram.to_be_bytes()));
+            for gram in view {
+                out.extend_from_slice(&gram.to_be_bytes());
+            }
         }
         out
     }

@@ -47,7 +47,7 @@ impl Origin {
             IpAddr::V4(v4) => {
                 let [a, b, c, _] = v4.octets();
                 let other = v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified();
-                (!other && !(a == 100 && b & 0xC0 == 64)).then(|| format!("{a}.{b}.{c}.0/24"))
+                (!(other || a == 100 && b & 0xC0 == 64)).then(|| format!("{a}.{b}.{c}.0/24"))
             }
             IpAddr::V6(v6) => {
                 let [a, b, c, ..] = v6.segments();
@@ -230,7 +230,9 @@ mod tests {
         let (now, none) = (1_000 * DAY_MS, Reputation::default());
         let of = |records: &[LearnedRecord], what: Place<'_>| {
             let mut own = Reputation::default();
-            records.iter().for_each(|record| own.add(record, now));
+            for record in records {
+                own.add(record, now);
+            }
             own.of(&none, what)
         };
         let bad: Vec<_> = (0..6).map(|_| record(true, true, "a@bad.example", now)).collect();

@@ -90,7 +90,9 @@ impl Wording {
             moved = true;
             let step = missing.min(MOST_AT_ONCE) * side / (grams.len() as f32).sqrt();
             let weights = &mut self.weights[view * BUCKETS..][..BUCKETS];
-            grams.iter().for_each(|gram| weights[usize::from(*gram)] += step);
+            for gram in grams {
+                weights[usize::from(*gram)] += step;
+            }
         }
         moved
     }
@@ -120,7 +122,9 @@ mod tests {
         let lessons: Vec<(Grams, bool)> = (0..40u16).map(|n| (grams(n * 50..n * 50 + 120), n % 2 == 0)).collect();
         let together = Wording::of(&lessons);
         let mut single = Wording::default();
-        lessons.iter().for_each(|(grams, is_spam)| single.learn(grams, *is_spam));
+        for (grams, is_spam) in &lessons {
+            single.learn(grams, *is_spam);
+        }
         for (grams, is_spam) in &lessons {
             assert_eq!(together.evidence(grams) > 0.0, *is_spam);
         }

@@ -81,7 +81,9 @@ impl Greylist {
             for place in places {
                 known.passed.set(place, now_ms, MAX_PASSED);
             }
-            letters.iter().for_each(|letter| known.waiting.remove(letter));
+            for letter in &letters {
+                known.waiting.remove(letter);
+            }
             return Asked::Retried;
         }
         for letter in letters {
