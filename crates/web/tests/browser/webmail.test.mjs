@@ -77,7 +77,7 @@ async function timeToUndo(page, seconds) {
 /** All pages that are neither a list of messages nor one of them. */
 const PAGES = [
   '/compose', '/search?q=', '/search?q=nothing+at+all', '/people', '/people/new', '/people/import', '/mailboxes', '/rewind',
-  '/settings', '/settings/security', '/settings/apps', '/settings/sessions', '/settings/aliases', '/admin', '/admin/accounts/1', '/admin/domains',
+  '/settings', '/settings/security', '/settings/rules', '/settings/rules/rule', '/settings/rules/scripts', '/settings/rules/script', '/settings/vacation', '/searches', '/settings/apps', '/settings/sessions', '/settings/aliases', '/admin', '/admin/accounts/1', '/admin/domains',
   '/admin/queue', '/admin/service', '/admin/continuity', '/admin/audit', '/nothing',
 ];
 
@@ -243,6 +243,65 @@ test('search finds, keys help', async () => {
   await picture(bob, 'help');
   await bob.getByRole('button', { name: 'Close' }).click();
   await bob.context().close();
+});
+
+test('rules, a vacation reply and saved searches are made and taken back, with scripts and without', async () => {
+  for (const javaScriptEnabled of [true, false]) {
+    const page = await signIn('bob', { javaScriptEnabled });
+    await page.goto('/settings/rules/rule');
+    await page.getByLabel('Name', { exact: true }).fill('Large ones');
+    await page.locator('#what-0').selectOption('size');
+    // What this condition has no use for is hidden, without scripts as well.
+    await page.locator('#value-0').waitFor({ state: 'hidden' });
+    await page.locator('#size-0').fill('5 MB');
+    await page.locator('#do-0').selectOption('star');
+    await page.getByRole('button', { name: 'Add action' }).click();
+    await page.locator('#do-1').selectOption('read');
+    assert.equal(await page.locator('#size-0').inputValue(), '5 MB');
+    if (javaScriptEnabled) await accessible(page, 'rule');
+    await page.locator('#name').press('Enter');
+    const rule = page.locator('[data-kind=rule]').filter({ hasText: 'Large ones' });
+    await rule.getByText('larger than 5 MB').waitFor();
+    if (javaScriptEnabled) await accessible(page, 'rules');
+    await picture(page, 'rules');
+    await rule.getByRole('button', { name: /^Turn off/ }).click();
+    await page.locator('[data-kind=rule][data-off]').waitFor();
+    await rule.getByRole('button', { name: /^Delete/ }).click();
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.locator('[data-kind=rule][data-off]').waitFor();
+    await rule.getByRole('button', { name: /^Delete/ }).click();
+    await rule.waitFor({ state: 'detached' });
+
+    await page.goto('/settings/vacation');
+    await page.getByLabel('Send the reply').check();
+    await page.getByLabel('Text', { exact: true }).fill('Back on Monday.');
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+    await page.locator('[data-code=vacation-on]').waitFor();
+    if (javaScriptEnabled) await accessible(page, 'vacation');
+    await page.goto('/mail/inbox');
+    await page.getByRole('button', { name: 'Turn it off' }).click();
+    await page.locator('[data-code=vacation-on]').waitFor({ state: 'detached' });
+
+    await page.goto('/search?q=is%3Aunread');
+    await page.getByRole('link', { name: 'Save this search' }).click();
+    await page.getByLabel('Name', { exact: true }).last().fill('New mail');
+    await page.getByRole('button', { name: 'Save', exact: true }).last().click();
+    await page.locator('#searches').getByText('New mail').waitFor({ state: 'attached' });
+    await page.goto('/searches');
+    await page.getByRole('button', { name: 'Delete New mail' }).click();
+    await page.locator('[data-search]').waitFor({ state: 'detached' });
+    if (javaScriptEnabled) {
+      // Suggestions as one types, by the keyboard alone.
+      await page.goto('/mail/inbox');
+      await page.getByRole('combobox', { name: 'Search mail' }).fill('is:st');
+      await page.getByRole('option', { name: /is:starred/ }).waitFor();
+      await accessible(page, 'suggestions');
+      await page.keyboard.press('ArrowDown');
+      await page.keyboard.press('Enter');
+      await page.waitForURL(/q=is(%3A|:)starred/);
+    }
+    await page.context().close();
+  }
 });
 
 test('a phone shows one thing at a time, and nothing wider than itself', async () => {
