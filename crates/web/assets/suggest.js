@@ -73,10 +73,18 @@ export function installSuggest() {
     if (event.key === 'ArrowDown') mark(at + 1);
     else if (event.key === 'ArrowUp') mark(at < 0 ? -1 : at - 1);
     else if (event.key === 'Enter' && at >= 0) take(list.children[at]);
-    else if (event.key === 'Escape') close();
-    else return;
+    else {
+      // Escape leaves the field as well, as it does without suggestions.
+      if (event.key === 'Escape') close();
+      return;
+    }
     event.preventDefault();
     event.stopPropagation();
+  });
+  input.form?.addEventListener('submit', () => {
+    clearTimeout(timer);
+    asked++;
+    close();
   });
   // The field keeps the focus.
   list.addEventListener('mousedown', (event) => {
