@@ -87,7 +87,7 @@ enum Attempt {
     /// The primary can't be reached.
     Unreachable(String),
     /// The primary has answered, about each recipient of the letter.
-    Answered(Letter, Vec<Handed>),
+    Answered(Box<Letter>, Vec<Handed>),
 }
 
 /// Gives what waits until stopped.
@@ -351,7 +351,7 @@ async fn give(core: &Arc<Core>, handover: &Handover, id: u64) -> Attempt {
         body,
     };
     match handover.give(&mail).await {
-        Ok(handed) => Attempt::Answered(letter, handed),
+        Ok(handed) => Attempt::Answered(Box::new(letter), handed),
         Err(why) => Attempt::Unreachable(why),
     }
 }

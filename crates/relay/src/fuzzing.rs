@@ -59,7 +59,7 @@ pub fn recipients(record: &[u8]) {
     let Ok(list) = Recipients::of_record(record, 1) else { return };
     for address in ["anna@a.example", "anna+x@a.example", "postmaster@a.example", "\"a b\"@xn--bcher-kva.example"] {
         let address = mailkit::EmailAddress::parse(address).expect("an address");
-        let _ = list.rcpt(&address, |account| u64::from(account));
+        let _ = list.rcpt(&address, u64::from);
     }
     let _ = (list.postmaster(), list.len(), list.senders());
 }

@@ -249,11 +249,11 @@ impl Recipients {
     /// A list that is believed.
     pub(crate) fn of_record(record: ListRecord, revision: u64) -> Result<Self, String> {
         let salt = record.salt.as_slice().try_into().map_err(|_| "the list of recipients has no key".to_owned())?;
-        if record.entries.len() % ENTRY_BYTES != 0 || !record.entries.chunks_exact(ENTRY_BYTES).is_sorted() {
+        if !record.entries.len().is_multiple_of(ENTRY_BYTES) || !record.entries.chunks_exact(ENTRY_BYTES).is_sorted() {
             return Err("the list of recipients is not in order".to_owned());
         }
         let rooms = record.rooms.iter().map(|room| (room.account, room.bytes)).collect();
-        Ok(Self { salt, rooms, revision, record })
+        Ok(Self { record, salt, rooms, revision })
     }
 
     /// A list of this machine's own, of addresses in canonical form (`@domain` for all of a domain): the primary is of another

@@ -43,7 +43,7 @@ const MAX_SENDING_AT_ONCE: usize = 4;
 /// What becomes of a message.
 enum Arrival {
     /// It is mail for accounts here.
-    Mail(Incoming),
+    Mail(Box<Incoming>),
     /// Somebody sends it.
     Sending(Sending),
     /// It is not taken.
@@ -106,7 +106,7 @@ impl Intake {
         let arrival = if (self.receiver.gate)() {
             let opened = match letter.submitter.as_ref() {
                 Some(submitter) => self.receiver.sending(&letter, submitter).map(Arrival::Sending),
-                None => self.open(&letter).map(Arrival::Mail),
+                None => self.open(&letter).map(|incoming| Arrival::Mail(Box::new(incoming))),
             };
             opened.unwrap_or_else(|refusal| Arrival::Not(answer(id, &refusal)))
         } else {
@@ -174,7 +174,7 @@ impl Intake {
             Arrival::Mail(incoming) => {
                 let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
                 tokio::spawn(async move {
-                    let done = receiver.file(letter.id, incoming).await;
+                    let done = receiver.file(letter.id, *incoming).await;
                     let _ = answers.send(Kind::Done(done)).await;
                     drop(place);
                 });

@@ -111,11 +111,11 @@ struct Aside {
     done: Option<String>,
     profile: Option<Profile>,
     /// What was chosen and is to be chosen again.
-    scopes: Option<Option<Scopes>>,
+    protocols: Option<Vec<Service>>,
 }
 
 async fn show(caller: Caller, aside: Aside) -> Result<Response> {
-    let Aside { made, wrong, ask, done, profile, scopes } = aside;
+    let Aside { made, wrong, ask, done, profile, protocols } = aside;
     caller
         .blocking(move |caller| {
             let failed = ask.is_some() || !wrong.is_empty();
@@ -145,7 +145,7 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
                     .map(|service| Use {
                         name: field_of(service),
                         title: purpose(service),
-                        chosen: scopes.unwrap_or(Some(Scopes::ALL)).is_some_and(|scopes| scopes.allows(service)),
+                        chosen: protocols.as_ref().is_none_or(|protocols| protocols.contains(&service)),
                     })
                     .collect(),
                 apps: apps.collect(),
@@ -167,15 +167,19 @@ const ASKED: [&str; 7] = ["name", "key", "uses", "use-imap", "use-pop3", "use-sm
 
 pub async fn create(caller: Caller, form: Posted) -> Result<Response> {
     let scopes = chosen(&form);
-    let refuse =
-        |problem: Problem| Aside { wrong: Wrong::of("name", problem), scopes: Some(scopes), ..Aside::default() };
+    let protocols: Vec<Service> = scopes.iter().flat_map(|scopes| scopes.services()).collect();
+    let refuse = |problem: Problem| Aside {
+        wrong: Wrong::of("name", problem),
+        protocols: Some(protocols.clone()),
+        ..Aside::default()
+    };
     let name = form.get("name").trim().to_owned();
     if name.is_empty() {
         return show(caller, refuse(Problem::DeviceNameMissing)).await;
     }
     let Some(scopes) = scopes else {
         let wrong = Wrong::of("uses", "Choose at least one use.");
-        return show(caller, Aside { wrong, scopes: Some(None), ..Aside::default() }).await;
+        return show(caller, Aside { wrong, protocols: Some(Vec::new()), ..Aside::default() }).await;
     };
     if let Err(wrong) = fresh(&caller, &form).await? {
         let ask = Some(Ask { wrong, ..Ask::new("/settings/apps", "Create", &form, &ASKED) });
