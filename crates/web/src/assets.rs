@@ -4,8 +4,10 @@
 //! meaning, so browsers keep the files for a year and never ask again, and scripts import each other by plain relative
 //! names.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -26,6 +28,35 @@ pub static VERSION: LazyLock<String> = LazyLock::new(|| {
     hex::encode(&hasher.finalize().as_bytes()[..8])
 });
 
+/// What is sent, by name: made once, and shared by all answers, so that a client that reads nothing holds no copies.
+static SERVED: LazyLock<BTreeMap<String, Bytes>> = LazyLock::new(|| {
+    let embedded = Assets::iter().filter_map(|name| Some((Assets::get(&name)?, name)));
+    embedded.map(|(file, name)| (name.to_string(), sent(&name, &file.data))).collect()
+});
+
+/// A file as it is sent: scripts and styles without lines that are comments, which are for readers of the source. Lines keep their
+/// numbers.
+fn sent(name: &str, data: &[u8]) -> Bytes {
+    let Some(text) = std::str::from_utf8(data).ok().filter(|_| name.ends_with(".js") || name.ends_with(".css")) else {
+        return Bytes::copy_from_slice(data);
+    };
+    let mut sent = String::with_capacity(text.len());
+    let mut in_comment = false;
+    for line in text.lines() {
+        let trimmed = line.trim();
+        let begins = !in_comment && trimmed.starts_with("/*");
+        let ends = trimmed.find("*/").is_some_and(|at| at + 2 == trimmed.len());
+        // What begins with a comment and goes on behind it is kept whole.
+        let is_comment = in_comment || trimmed.starts_with("//") || (begins && (ends || !trimmed.contains("*/")));
+        in_comment = (in_comment || (begins && is_comment)) && !ends;
+        if !is_comment {
+            sent.push_str(line);
+        }
+        sent.push('\n');
+    }
+    sent.into()
+}
+
 /// The address of an asset.
 pub fn url(name: &str) -> String {
     format!("/assets/{}/{name}", *VERSION)
@@ -33,7 +64,7 @@ pub fn url(name: &str) -> String {
 
 /// `GET /assets/{version}/{name}`
 pub async fn serve(Path((version, name)): Path<(String, String)>) -> Response {
-    let Some(file) = Assets::get(&name) else {
+    let Some(data) = SERVED.get(&name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     // A page of another version of the program may still be open somewhere: it gets what there is now, uncached.
@@ -49,7 +80,7 @@ pub async fn serve(Path((version, name)): Path<(String, String)>) -> Response {
             (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
             (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
         ],
-        file.data.into_owned(),
+        data.clone(),
     )
         .into_response()
 }
@@ -60,11 +91,26 @@ mod tests {
 
     #[test]
     fn the_scripts_stay_small() {
-        let total: usize = Assets::iter()
-            .filter(|name| std::path::Path::new(name.as_ref()).extension().is_some_and(|e| e == "js"))
-            .filter_map(|name| Assets::get(&name))
-            .map(|file| file.data.len())
-            .sum();
+        let scripts = SERVED.iter().filter(|(name, _)| name.ends_with(".js"));
+        let total: usize = scripts.map(|(_, data)| data.len()).sum();
         assert!(total > 0 && total < 50 * 1024, "{total} bytes of script");
+    }
+
+    #[test]
+    fn comments_are_not_sent_and_nothing_else_is_left_out() {
+        let script =
+            b"// What it does.\nconst a = 1; // kept\n/** One\n * two\n */\n  /* three */\nlet b = '/* no */';\n/* c */ d();\n";
+        assert_eq!(sent("a.js", script), "\nconst a = 1; // kept\n\n\n\n\nlet b = '/* no */';\n/* c */ d();\n");
+        assert_eq!(sent("a.svg", b"// <svg>"), "// <svg>");
+        for (name, data) in SERVED.iter() {
+            let source = Assets::get(name).unwrap().data;
+            let lines = |data: &[u8]| data.iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(lines(data), lines(&source), "{name}");
+            let sent_lines = String::from_utf8_lossy(data).into_owned();
+            for (before, after) in String::from_utf8_lossy(&source).lines().zip(sent_lines.lines()) {
+                let is_comment = ["//", "/*", "*"].iter().any(|start| before.trim().starts_with(start));
+                assert!(before == after || (after.is_empty() && is_comment), "{name}: {before}");
+            }
+        }
     }
 }
