@@ -57,7 +57,7 @@ async function bring(program, folder, address, messages) {
 
 /** Arguments for the real service, of which only the webmail listens, where the system likes. @param {string} folder */
 async function service(folder) {
-  const doors = ['smtp', 'submission', 'submissions', 'imap', 'imaps', 'pop3', 'pop3s', 'https'].map((door) => `${door} = []`);
+  const doors = ['smtp', 'submission', 'submissions', 'imap', 'imaps', 'pop3', 'pop3s', 'managesieve', 'https'].map((door) => `${door} = []`);
   const config = join(folder, 'holdfast.toml');
   await writeFile(config, `[listen]\n${doors.join('\n')}\nhttp = ["127.0.0.1:0"]\n[log]\nlevel = "warn"\n`);
   return ['--config', config, '--data-dir', join(folder, 'data'), 'serve'];
