@@ -88,7 +88,8 @@ impl Session {
                     self.run_one(account, index, (&name, &script), given, before)
                 }
                 Err(RulesError::Invalid(problems)) => {
-                    self.failed(account, index, "", &problems.0.first().map(ToString::to_string).unwrap_or_default())
+                    let name = self.means.rules.active_name(account.realm()).ok().flatten().unwrap_or_default();
+                    self.failed(account, index, &name, &problems.0.first().map(ToString::to_string).unwrap_or_default())
                 }
                 Err(error) => {
                     tracing::warn!(id = %self.case.id, %account, %error, "the rules could not be read");

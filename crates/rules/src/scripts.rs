@@ -263,19 +263,25 @@ impl Rules {
             .await
     }
 
+    /// The name of the active script, if there is one.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn active_name(&self, account: RealmId) -> Result<Option<String>> {
+        let state: StateRecord = load(&self.store.snapshot(), account, &[STATE])?;
+        Ok(Some(state.active).filter(|name| !name.is_empty()))
+    }
+
     /// The active script with its name, if there is one.
     ///
     /// # Errors
     /// Those of reading; [`RulesError::Invalid`] if this version can't run it.
     pub fn active(&self, account: RealmId) -> Result<Option<(String, Script)>> {
-        let state: StateRecord = load(&self.store.snapshot(), account, &[STATE])?;
-        if state.active.is_empty() {
-            return Ok(None);
-        }
-        let text = self.get(account, &state.active)?;
+        let Some(name) = self.active_name(account)? else { return Ok(None) };
+        let text = self.get(account, &name)?;
         let id = BodyId::of(text.as_bytes());
         if let Some(script) = self.checked.lock().get(&id) {
-            return Ok(Some((state.active, script.clone())));
+            return Ok(Some((name, script.clone())));
         }
         let script = check(&text).map_err(RulesError::Invalid)?;
         let mut checked = self.checked.lock();
@@ -283,7 +289,7 @@ impl Rules {
             checked.clear();
         }
         checked.insert(id, script.clone());
-        Ok(Some((state.active, script)))
+        Ok(Some((name, script)))
     }
 
     /// Whether what that key stands for is remembered still.
