@@ -9,10 +9,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::{RootCertStore, ServerConnection, StreamOwned};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use crate::pebble::{Pebble, handshake};
+use crate::pebble::{Pebble, handshake, server_config};
 
 /// What is said in place of pebble.
 #[derive(Default)]
@@ -41,16 +41,7 @@ impl Between {
     /// In front of `pebble`, whose files are in `dir`.
     pub fn start(dir: &Path, pebble: &Pebble) -> Self {
         let dir = dir.join("pebble");
-        let chain = vec![CertificateDer::from_pem_file(dir.join("server.pem")).unwrap()];
-        let key = PrivateKeyDer::from_pem_file(dir.join("server.key")).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0").unwrap());
+        let (config, listener) = (server_config(&dir), TcpListener::bind("127.0.0.1:0").unwrap());
         let port = listener.local_addr().unwrap().port();
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(dir.join("ca.pem")).unwrap()).unwrap();

@@ -10,10 +10,9 @@ use std::{
     },
 };
 
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::{ServerConnection, StreamOwned};
 
-use crate::pebble::server_certificate;
+use crate::pebble::{server_certificate, server_config};
 
 /// The authority. It ends with the test program.
 pub struct Fake {
@@ -26,16 +25,7 @@ impl Fake {
     /// Every order gets this answer: status line, header lines, body.
     pub fn start(dir: &Path, status: &'static str, headers: &'static str, body: &'static str) -> Self {
         server_certificate(dir);
-        let chain = vec![CertificateDer::from_pem_file(dir.join("server.pem")).unwrap()];
-        let key = PrivateKeyDer::from_pem_file(dir.join("server.key")).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        let config = Arc::new(config);
+        let config = server_config(dir);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let orders = Arc::<AtomicUsize>::default();
