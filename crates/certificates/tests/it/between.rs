@@ -12,7 +12,10 @@ use parking_lot::Mutex;
 use rustls::{RootCertStore, ServerConnection, StreamOwned};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use crate::pebble::{Pebble, handshake, server_config};
+use crate::{
+    pebble::{Pebble, handshake},
+    tls::server_config,
+};
 
 /// What is said in place of pebble.
 #[derive(Default)]

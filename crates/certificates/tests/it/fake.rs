@@ -12,7 +12,7 @@ use std::{
 
 use rustls::{ServerConnection, StreamOwned};
 
-use crate::pebble::{server_certificate, server_config};
+use crate::{pebble::server_certificate, tls::server_config};
 
 /// The authority. It ends with the test program.
 pub struct Fake {

@@ -4,6 +4,7 @@
 mod between;
 mod fake;
 mod pebble;
+mod tls;
 
 use std::{
     future::Future,
