@@ -78,7 +78,7 @@ fn what_is_known(dir: &Path, options: &StoreOptions) -> Result<Known> {
     known.seen = known.seen.max(checkpoints.last().copied().unwrap_or_default());
     let index_dir = dir.join("index");
     let read = || -> Result<_> {
-        let index = FjallIndex::open(&index_dir, options.cache_bytes)?;
+        let index = FjallIndex::open(&index_dir, options)?;
         let view = index.view();
         Ok((meta::applied(&*view)?, meta::cursors(&*view)?, meta::first(&*view)?, meta::epoch(&*view)?))
     };

@@ -25,7 +25,7 @@ fn old_witnesses(dir: &Path, options: &StoreOptions) -> Witnesses {
         return Witnesses::default();
     }
     let read = || -> Result<Witnesses> {
-        let index = FjallIndex::open(&index_dir, options.cache_bytes)?;
+        let index = FjallIndex::open(&index_dir, options)?;
         let view = index.view();
         let cursors = meta::cursors(&*view)?;
         let mut seen = vec![("the index".to_owned(), meta::applied(&*view)?.0)];
@@ -146,7 +146,7 @@ fn build(
         }
         _ => {}
     }
-    let index = FjallIndex::open(&scratch, options.cache_bytes)?;
+    let index = FjallIndex::open(&scratch, options)?;
     let base_chain = match base {
         Base::Nothing => Chain::default(),
         Base::Checkpoint(seq) => {

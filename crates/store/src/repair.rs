@@ -114,7 +114,7 @@ fn whole_index(dir: &Path, options: &StoreOptions) -> Result<State> {
     if !dir.exists() {
         return Err(Damaged::new(Part::Index, Cause::Missing).into());
     }
-    let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir, options.cache_bytes)?);
+    let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir, options)?);
     let view = index.view();
     for (realm, state) in meta::realm_states(&*view)? {
         let digest = digest_of(&*view, realm)?;
@@ -145,7 +145,7 @@ fn mend_format(dir: &Path, options: &StoreOptions, done: &mut Vec<String>) -> Re
 }
 
 fn remember_first(dir: &Path, options: &StoreOptions, first: Seq) -> Result<()> {
-    let index = FjallIndex::open(&dir.join("index"), options.cache_bytes)?;
+    let index = FjallIndex::open(&dir.join("index"), options)?;
     index.apply(vec![meta::set_first(first)])?;
     index.persist()
 }
@@ -204,7 +204,7 @@ fn new_log(
     what: &str,
 ) -> Result<()> {
     {
-        let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
+        let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options)?);
         let first = Seq(seq.0 + 1);
         let checkpoints = dir.join("checkpoints");
         checkpoint::write(&*options.disk, &checkpoints, &*index.view(), None, options.clock.now_ms(), &|| true)?;

@@ -52,7 +52,7 @@ impl Store {
         let lock = Arc::new(Lock::take(dir)?);
         marks::check_finished(dir)?;
         check_format(dir)?;
-        let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
+        let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), &options)?);
         Self::open_on(dir, options, index, Some(lock), Role::Replica)
     }
 

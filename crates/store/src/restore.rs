@@ -83,7 +83,7 @@ impl Restore {
             }
         }
         store::check_format(dir)?;
-        let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
+        let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), &options)?);
         let (room, tally) = (options.room(dir), Arc::default());
         let packs = Arc::new(Packs::open(room, &dir.join("packs"), index.clone(), options.pack_bytes, tally)?);
         Ok(Self { dir: dir.to_owned(), mark: mark.to_owned(), options, lock, index, packs, unsynced: 0 })

@@ -121,7 +121,7 @@ impl Store {
     }
 
     fn open_index(dir: &Path, options: StoreOptions, lock: Arc<Lock>) -> Result<Self, Opening> {
-        let index = FjallIndex::open(&dir.join("index"), options.cache_bytes).map_err(Opening::of_index)?;
+        let index = FjallIndex::open(&dir.join("index"), &options).map_err(Opening::of_index)?;
         Self::try_open_on(dir, options, Arc::new(index), Some(lock), Role::Whole)
     }
 

@@ -151,7 +151,7 @@ impl Salvage<'_> {
         }
         let old = self.old.as_deref();
         let dir = work.dir.join("layers");
-        let layers = Layers { side: FjallIndex::open(&dir, options.cache_bytes)?, old };
+        let layers = Layers { side: FjallIndex::open(&dir, options)?, old };
         layers.read_checkpoints(self.from, &left)?;
         each_commit(self.from, progress, &mut |commit| {
             for part in &commit.realms {

@@ -81,7 +81,7 @@ pub(super) struct Salvage<'a> {
 
 impl<'a> Salvage<'a> {
     pub(super) fn begin(from: &'a Path, work: &Work, options: &StoreOptions) -> Result<Self> {
-        let index = Arc::new(FjallIndex::open(&work.dir.join("index"), options.cache_bytes)?);
+        let index = Arc::new(FjallIndex::open(&work.dir.join("index"), options)?);
         Ok(Self {
             from,
             index,
@@ -105,7 +105,7 @@ impl<'a> Salvage<'a> {
         let copy = work.dir.join("copy");
         let open = || -> Result<FjallIndex> {
             copy_folder(&from, &copy)?;
-            FjallIndex::open(&copy, options.cache_bytes)
+            FjallIndex::open(&copy, options)
         };
         let index = match open() {
             Ok(index) => index,
