@@ -48,7 +48,7 @@ impl RealmPart for DirectoryPart {
     }
 
     fn keys(&self) -> Keys {
-        Keys { range: 0x01..=0x0F, kinds: &KINDS }
+        Keys { range: 0x01..=0x0A, kinds: &KINDS }
     }
 
     fn check(&self, account: RealmId, snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {

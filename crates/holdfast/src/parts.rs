@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use delivery::{ForwardingPart, QueueInvariants, ReceiptsPart, SendingPart};
-use directory::{DirectoryInvariants, DirectoryPart};
+use directory::{DirectoryInvariants, DirectoryPart, DisplayPart};
 use filter::spam::SpamPart;
 use mailstore::MailPart;
 use people::PeoplePart;
@@ -21,6 +21,7 @@ static PARTS: LazyLock<Parts> = LazyLock::new(|| {
         &ReceiptsPart,
         &SendingPart,
         &DirectoryPart,
+        &DisplayPart,
         &FeedPart,
         &SpamPart,
         &ForwardingPart,
@@ -77,6 +78,6 @@ mod tests {
 
     #[test]
     fn each_part_has_keys_of_its_own_and_one_leads_a_rewind() {
-        assert_eq!(parts().iter().count(), 10);
+        assert_eq!(parts().iter().count(), 11);
     }
 }

@@ -17,7 +17,13 @@ pub use store::Store;
 /// # Panics
 /// If two have keys in common.
 pub fn parts() -> realm::Parts {
-    realm::Parts::new(&[&mailstore::MailPart, &people::PeoplePart, &directory::DirectoryPart, &realm::feed::FeedPart])
+    realm::Parts::new(&[
+        &mailstore::MailPart,
+        &people::PeoplePart,
+        &directory::DirectoryPart,
+        &directory::DisplayPart,
+        &realm::feed::FeedPart,
+    ])
 }
 
 /// The services of one folder.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::Response;
-use directory::{AccountId, AccountRealm, Role, Session, Settings};
+use directory::{AccountId, AccountRealm, Display, Role, Session, Settings};
 use jiff::Timestamp;
 
 use crate::cookies::{Jar, Peer};
@@ -15,7 +15,7 @@ use crate::csrf;
 use crate::error::{Fault, Result};
 use crate::lasting;
 use crate::site::Site;
-use crate::time::Calendar;
+use crate::time::{Calendar, Forms};
 use crate::view::{Page, fresh_key};
 
 /// Seconds in which sending can be undone, by default.
@@ -51,7 +51,9 @@ pub struct Caller {
     pub theme: &'static str,
     /// Settings.
     pub preferences: Preferences,
-    /// All that the account's owner has chosen, as stored.
+    /// What the account's owner has chosen to see.
+    pub display: Display,
+    /// All else that they have chosen, as stored.
     pub settings: Settings,
     /// The session.
     pub session: Session,
@@ -99,9 +101,10 @@ impl Caller {
         doorkit::span::note_account(session.account.0);
         let Some(account) = site.directory.account(session.account)? else { return Ok(None) };
         let settings = site.directory.settings(account.id)?;
+        let display = site.directory.display(account.id)?;
         let addresses = site.addresses_of(account.id)?;
         let zone =
-            if settings.time_zone.is_empty() { jar.zone().unwrap_or("UTC") } else { &settings.time_zone }.to_owned();
+            if display.time_zone.is_empty() { jar.zone().unwrap_or("UTC") } else { &display.time_zone }.to_owned();
         Ok(Some(Self {
             host: jar.host().to_owned(),
             account: account.id,
@@ -110,7 +113,7 @@ impl Caller {
             addresses,
             name: if settings.display_name.is_empty() { account.name } else { settings.display_name.clone() },
             admin: account.role == Role::Admin,
-            theme: match settings.theme.as_str() {
+            theme: match display.theme.as_str() {
                 "light" => "light",
                 "dark" => "dark",
                 _ => "auto",
@@ -123,6 +126,7 @@ impl Caller {
                 },
                 remote_images: settings.remote_images,
             },
+            display,
             settings,
             token: jar.session().unwrap_or_default().to_owned(),
             session,
@@ -138,6 +142,11 @@ impl Caller {
         Page {
             title: title.to_owned(),
             theme: self.theme,
+            density: match self.display.density.as_str() {
+                "comfortable" => "comfortable",
+                "compact" => "compact",
+                _ => "normal",
+            },
             csrf: csrf::token(&self.token),
             key: fresh_key(),
             key2: fresh_key(),
@@ -146,9 +155,9 @@ impl Caller {
         }
     }
 
-    /// Dates in the account's time zone.
+    /// Dates in the account's time zone, as its owner wants them.
     pub fn calendar(&self) -> Calendar {
-        Calendar::new(&self.zone, Timestamp::now())
+        Calendar::new(&self.zone, Timestamp::now()).showing(Forms::of(&self.display))
     }
 
     /// Milliseconds since 1970 UTC.

@@ -28,6 +28,8 @@ pub struct Searcher {
     pub addresses: Vec<String>,
     /// Today in the searcher's time zone.
     pub today: Date,
+    /// How the searcher writes days.
+    pub custom: day::Custom,
 }
 
 /// A search: the condition, and the mailbox if one is named.
@@ -195,9 +197,9 @@ fn meaning(term: &str, searcher: &Searcher) -> Meaning {
             Some(query) => query,
             None => return unclear(term, "isn\u{2019}t a state. Try is:unread, is:read, is:starred or is:answered."),
         },
-        "before" | "older" | "until" => return date(term, "before", value, searcher.today),
-        "after" | "newer" | "since" => return date(term, "after", value, searcher.today),
-        "on" | "date" => return date(term, "on", value, searcher.today),
+        "before" | "older" | "until" => return date(term, "before", value, searcher),
+        "after" | "newer" | "since" => return date(term, "after", value, searcher),
+        "on" | "date" => return date(term, "on", value, searcher),
         "newer_than" | "older_than" => match day::ago(value, searcher.today) {
             Some(day) if name == "newer_than" => SearchQuery::Since(day),
             Some(day) => SearchQuery::Before(day),
@@ -214,12 +216,12 @@ fn meaning(term: &str, searcher: &Searcher) -> Meaning {
 }
 
 /// A condition about a day, or several.
-fn date(term: &str, name: &str, value: &str, today: Date) -> Meaning {
-    let Some(days) = day::read(value, today) else {
+fn date(term: &str, name: &str, value: &str, searcher: &Searcher) -> Meaning {
+    let Some(days) = day::read_as(value, searcher.today, searcher.custom) else {
         let advice = "isn\u{2019}t a date. Try 2026-11-01, yesterday, \u{201c}last week\u{201d}, monday or 7d.";
         return unclear(term, advice);
     };
-    let read_as = day::is_ambiguous(value).then(|| {
+    let read_as = (searcher.custom.day_first.is_none() && day::is_ambiguous(value)).then(|| {
         let day = days.start.strftime("%-d %B %Y");
         let other = days.start.strftime("%Y-%m-%d");
         format!("\u{201c}{}\u{201d} is read as {day}. To be sure, write it as {other}.", short(term))
@@ -306,6 +308,19 @@ fn state(value: &str) -> Option<SearchQuery> {
         "draft" => flag(SystemFlag::Draft),
         "forwarded" => Keyword::new("$Forwarded").ok().map(SearchQuery::Keyword),
         _ => None,
+    }
+}
+
+/// The same search with days as they begin in the searcher's time zone: `begin` gives when, in milliseconds since 1970 UTC.
+pub fn in_zone(query: SearchQuery, begin: &impl Fn(Date) -> i64) -> SearchQuery {
+    let all = |queries: Vec<SearchQuery>| queries.into_iter().map(|query| in_zone(query, begin)).collect();
+    match query {
+        SearchQuery::And(queries) => SearchQuery::And(all(queries)),
+        SearchQuery::Or(queries) => SearchQuery::Or(all(queries)),
+        SearchQuery::Not(query) => SearchQuery::Not(Box::new(in_zone(*query, begin))),
+        SearchQuery::Before(day) => SearchQuery::Received(i64::MIN, begin(day)),
+        SearchQuery::Since(day) => SearchQuery::Received(begin(day), i64::MAX),
+        other => other,
     }
 }
 

@@ -16,7 +16,7 @@ use mailstore::{
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
 use crate::listing::{Place, count, subject};
-use crate::query::{Asked, Searcher, understand};
+use crate::query::{Asked, Searcher, in_zone, understand};
 use crate::shell::{self, label, role_name};
 use crate::templates::{Chip, FIRST, List, MailboxPage, Row};
 use crate::text::avatar;
@@ -61,7 +61,10 @@ impl Drop for CancelOnDrop {
 pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>, cancel: &AtomicBool) -> Result<List> {
     let typed: String = place.q.as_deref().unwrap_or_default().trim().chars().take(400).collect();
     let mailboxes = caller.site.mailstore.mailboxes(caller.realm)?;
-    let mut asked = understand(&typed, &Searcher { addresses: caller.senders(), today: caller.calendar().today() });
+    let calendar = caller.calendar();
+    let searcher = Searcher { addresses: caller.senders(), today: calendar.today(), custom: calendar.forms().custom() };
+    let mut asked = understand(&typed, &searcher);
+    asked.query = in_zone(asked.query, &|day| calendar.begin_of(day));
     let scope = scope(&mut asked, &mailboxes);
     // The first page searches anew; those after it, and the list beside a result, are of what was found.
     let paged = place.after.is_some() || place.before.is_some();

@@ -4,6 +4,7 @@ mod addresses;
 mod aliases;
 mod apps;
 mod common;
+mod display;
 mod forwarding;
 mod general;
 mod help;
@@ -40,6 +41,7 @@ pub use common::{TABS, browser, tell, tell_by};
 pub fn routes() -> Router<Site> {
     Router::new()
         .route("/settings", get(general::page).post(general::save))
+        .route("/settings/display", get(display::page).post(display::save))
         .route("/help", get(help::page))
         .route("/settings/addresses", get(addresses::page).post(addresses::save))
         .route("/settings/aliases", get(aliases::page))

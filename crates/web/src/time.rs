@@ -1,8 +1,11 @@
 //! Dates as people read them, in their own time zone.
 
-use jiff::civil::{Date, Time};
+use directory::Display;
+use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
+
+use crate::query::day::Custom;
 
 /// A moment in the forms that a page needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,17 +18,124 @@ pub struct When {
     pub full: String,
 }
 
-/// What turns timestamps into text: a zone and the present.
+/// How a day is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dates {
+    /// `30 November 2026`.
+    #[default]
+    Words,
+    /// `2026-11-30`.
+    Iso,
+    /// `30.11.2026`.
+    Dots,
+    /// `30/11/2026`.
+    DayFirst,
+    /// `11/30/2026`.
+    MonthFirst,
+}
+
+/// How a reader wants days and times to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forms {
+    /// Days.
+    pub dates: Dates,
+    /// `2:02 PM` rather than `14:02`.
+    pub twelve_hours: bool,
+    /// The day that weeks begin with.
+    pub first_weekday: Weekday,
+}
+
+impl Default for Forms {
+    fn default() -> Self {
+        Self { dates: Dates::Words, twelve_hours: false, first_weekday: Weekday::Monday }
+    }
+}
+
+impl Forms {
+    /// As an account's owner has chosen.
+    pub fn of(display: &Display) -> Self {
+        let first = i8::try_from(display.first_weekday).ok();
+        Self {
+            dates: match display.dates.as_str() {
+                "iso" => Dates::Iso,
+                "dots" => Dates::Dots,
+                "day-first" => Dates::DayFirst,
+                "month-first" => Dates::MonthFirst,
+                _ => Dates::Words,
+            },
+            twelve_hours: display.clock == 12,
+            first_weekday: first
+                .and_then(|first| Weekday::from_monday_one_offset(first).ok())
+                .unwrap_or(Weekday::Monday),
+        }
+    }
+
+    /// How days are understood that the reader types.
+    pub fn custom(self) -> Custom {
+        let day_first = match self.dates {
+            Dates::DayFirst => Some(true),
+            Dates::MonthFirst => Some(false),
+            _ => None,
+        };
+        Custom { first_weekday: Some(self.first_weekday), day_first }
+    }
+
+    fn time(self, then: &ZonedDateTime) -> String {
+        then.strftime(if self.twelve_hours { "%-I:%M %p" } else { "%H:%M" }).to_string()
+    }
+
+    /// A day in numbers, if that is how days are written.
+    fn numbers(self, day: Date) -> Option<String> {
+        let form = match self.dates {
+            Dates::Words => return None,
+            Dates::Iso => "%Y-%m-%d",
+            Dates::Dots => "%d.%m.%Y",
+            Dates::DayFirst => "%d/%m/%Y",
+            Dates::MonthFirst => "%m/%d/%Y",
+        };
+        Some(day.strftime(form).to_string())
+    }
+
+    /// A day in few letters, with the year unless it is this one.
+    fn short_day(self, day: Date, this_year: i16) -> String {
+        let form = if day.year() == this_year { "%-d %b" } else { "%-d %b %Y" };
+        self.numbers(day).unwrap_or_else(|| day.strftime(form).to_string())
+    }
+
+    /// A day: `23 November 2026`.
+    pub fn day(self, day: Date) -> String {
+        self.numbers(day).unwrap_or_else(|| day.strftime("%-d %B %Y").to_string())
+    }
+}
+
+/// What turns timestamps into text: a zone, the present, and how the reader wants it.
 #[derive(Clone, Debug)]
 pub struct Calendar {
     now: ZonedDateTime,
+    forms: Forms,
 }
 
 impl Calendar {
     /// A calendar for the named zone (IANA, as `Europe/Athens`); UTC if there is none of that name.
     pub fn new(zone: &str, now: Timestamp) -> Self {
         let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
-        Self { now: now.to_zoned_datetime(zone) }
+        Self { now: now.to_zoned_datetime(zone), forms: Forms::default() }
+    }
+
+    /// The same with days and times written in these forms.
+    pub fn showing(self, forms: Forms) -> Self {
+        Self { forms, ..self }
+    }
+
+    /// How days and times are written.
+    pub const fn forms(&self) -> Forms {
+        self.forms
+    }
+
+    /// When a day begins in the zone, in milliseconds since 1970 UTC; the earliest or the latest moment if it is out of range.
+    pub fn begin_of(&self, date: Date) -> i64 {
+        let out_of_range = if date.year() < 0 { i64::MIN } else { i64::MAX };
+        self.at(date, Time::midnight()).unwrap_or(out_of_range)
     }
 
     /// How far the clock is from UTC when that day begins.
@@ -48,16 +158,15 @@ impl Calendar {
             Err(_) => i32::MAX,
         };
         let short = match days {
-            0 => then.strftime("%H:%M").to_string(),
+            0 => self.forms.time(&then),
             1 => "Yesterday".to_owned(),
             2..=6 => then.strftime("%A").to_string(),
-            _ if then.year() == self.now.year() => then.strftime("%-d %b").to_string(),
-            _ => then.strftime("%-d %b %Y").to_string(),
+            _ => self.forms.short_day(then.date(), self.now.year()),
         };
         When {
             iso: then.timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             short,
-            full: then.strftime("%A %-d %B %Y, %H:%M").to_string(),
+            full: format!("{} {}, {}", then.strftime("%A"), self.forms.day(then.date()), self.forms.time(&then)),
         }
     }
 
@@ -75,17 +184,21 @@ impl Calendar {
         }
     }
 
-    /// The day and the time of a moment, as they stand in fields: `23 November 2026` and `18:00`.
+    /// The day and the time of a moment, as they stand in fields: `23 November 2026` and `18:00`. A day is written so that it
+    /// can't be read in two ways when it comes back.
     pub fn day_and_time(&self, ms: i64) -> (String, String) {
         let then = self.zoned(ms);
-        (then.strftime("%-d %B %Y").to_string(), then.strftime("%H:%M").to_string())
+        let forms = match self.forms.dates {
+            Dates::DayFirst | Dates::MonthFirst => Forms { dates: Dates::Iso, ..self.forms },
+            _ => self.forms,
+        };
+        (forms.day(then.date()), forms.time(&then))
     }
 
     /// Day and time in few letters: `23 Nov 14:02`, with the year unless it is this one.
     pub fn stamp(&self, ms: i64) -> String {
         let at = self.zoned(ms);
-        let form = if at.date().year() == self.now.date().year() { "%-d %b %H:%M" } else { "%-d %b %Y %H:%M" };
-        at.strftime(form).to_string()
+        format!("{} {}", self.forms.short_day(at.date(), self.now.year()), self.forms.time(&at))
     }
 
     /// The moment of that day and time in the zone, in milliseconds since 1970 UTC.
@@ -108,7 +221,8 @@ impl Calendar {
 
     /// The line above a quoted message.
     pub fn attribution(&self, ms: i64, who: &str) -> String {
-        format!("On {}, {who} wrote:", self.zoned(ms).strftime("%-d %B %Y at %H:%M"))
+        let at = self.zoned(ms);
+        format!("On {} at {}, {who} wrote:", self.forms.day(at.date()), self.forms.time(&at))
     }
 
     fn zoned(&self, ms: i64) -> ZonedDateTime {
@@ -167,6 +281,72 @@ mod tests {
         assert_eq!(short("2026-11-20T12:00:00Z"), "Friday");
         assert_eq!(short("2026-11-12T12:00:00Z"), "12 Nov");
         assert_eq!(short("2024-11-12T12:00:00Z"), "12 Nov 2024");
+    }
+
+    #[test]
+    fn days_and_times_are_written_as_their_reader_wants() {
+        let (at, old) = (ms("2026-11-12T12:02:00Z"), ms("2024-01-05T22:30:00Z"));
+        for (dates, clock, short, full, stamp) in [
+            ("", 0, "12 Nov", "Thursday 12 November 2026, 14:02", "6 Jan 2024 00:30"),
+            ("iso", 24, "2026-11-12", "Thursday 2026-11-12, 14:02", "2024-01-06 00:30"),
+            ("dots", 12, "12.11.2026", "Thursday 12.11.2026, 2:02 PM", "06.01.2024 12:30 AM"),
+            ("day-first", 0, "12/11/2026", "Thursday 12/11/2026, 14:02", "06/01/2024 00:30"),
+            ("month-first", 12, "11/12/2026", "Thursday 11/12/2026, 2:02 PM", "01/06/2024 12:30 AM"),
+        ] {
+            let display = Display { dates: dates.to_owned(), clock, ..Display::default() };
+            let calendar = calendar().showing(Forms::of(&display));
+            let when = calendar.when(at);
+            assert_eq!((when.short.as_str(), when.full.as_str()), (short, full), "{dates}");
+            assert_eq!(calendar.stamp(old), stamp, "{dates}");
+            assert!(
+                calendar.attribution(at, "Ann").contains(calendar.forms().day(Date::constant(2026, 11, 12)).as_str())
+            );
+        }
+    }
+
+    #[test]
+    fn a_day_begins_when_its_zone_says() {
+        for (zone, day, begins) in [
+            ("UTC", "2026-03-29", "2026-03-29T00:00:00Z"),
+            ("Europe/Berlin", "2026-03-29", "2026-03-28T23:00:00Z"),
+            ("Europe/Berlin", "2026-03-30", "2026-03-29T22:00:00Z"),
+            ("Europe/Berlin", "2026-10-26", "2026-10-25T23:00:00Z"),
+            ("Asia/Kolkata", "2026-11-30", "2026-11-29T18:30:00Z"),
+            ("Asia/Kathmandu", "2026-11-30", "2026-11-29T18:15:00Z"),
+            ("Australia/Lord_Howe", "2026-11-30", "2026-11-29T13:00:00Z"),
+            ("Pacific/Kiritimati", "2026-11-30", "2026-11-29T10:00:00Z"),
+            ("Pacific/Pago_Pago", "2026-11-30", "2026-11-30T11:00:00Z"),
+            // Its clocks go from midnight to one: the day begins at one.
+            ("America/Santiago", "2026-09-06", "2026-09-06T04:00:00Z"),
+            // A day that never was: the next one begins at once.
+            ("Pacific/Apia", "2011-12-31", "2011-12-30T10:00:00Z"),
+            // Rules go on for ever.
+            ("Europe/Berlin", "2345-07-01", "2345-06-30T22:00:00Z"),
+            ("America/New_York", "9000-01-01", "9000-01-01T05:00:00Z"),
+            ("No/Where", "2026-11-30", "2026-11-30T00:00:00Z"),
+        ] {
+            let calendar = Calendar::new(zone, "2026-11-23T13:00:00Z".parse().unwrap());
+            assert_eq!(calendar.begin_of(day.parse().unwrap()), ms(begins), "{zone} {day}");
+        }
+        let calendar = calendar();
+        assert!(calendar.begin_of(Date::MIN) < calendar.begin_of(Date::constant(1, 1, 1)));
+        assert!(calendar.begin_of(Date::MAX) > calendar.begin_of(Date::constant(9999, 1, 1)));
+    }
+
+    #[test]
+    fn moments_are_shown_in_their_zone_on_both_sides_of_a_change_of_clocks() {
+        for (zone, at, full) in [
+            ("Europe/Berlin", "2026-03-29T00:59:00Z", "Sunday 29 March 2026, 01:59"),
+            ("Europe/Berlin", "2026-03-29T01:00:00Z", "Sunday 29 March 2026, 03:00"),
+            ("Europe/Berlin", "2026-10-25T00:30:00Z", "Sunday 25 October 2026, 02:30"),
+            ("Europe/Berlin", "2026-10-25T01:30:00Z", "Sunday 25 October 2026, 02:30"),
+            ("Asia/Kolkata", "2026-11-29T18:30:00Z", "Monday 30 November 2026, 00:00"),
+            ("Australia/Lord_Howe", "2026-06-01T00:00:00Z", "Monday 1 June 2026, 10:30"),
+            ("America/New_York", "2500-07-01T12:00:00Z", "Thursday 1 July 2500, 08:00"),
+        ] {
+            let calendar = Calendar::new(zone, "2026-11-23T13:00:00Z".parse().unwrap());
+            assert_eq!(calendar.when(ms(at)).full, full, "{zone}");
+        }
     }
 
     #[test]

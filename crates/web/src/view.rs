@@ -14,6 +14,8 @@ pub struct Page {
     pub title: String,
     /// `auto`, `light` or `dark`.
     pub theme: &'static str,
+    /// `comfortable`, `normal` or `compact`.
+    pub density: &'static str,
     /// Token that the page's forms carry (see [`crate::csrf`]).
     pub csrf: String,
     /// Idempotency key of the page's main form.
@@ -29,7 +31,7 @@ pub struct Page {
 impl Page {
     /// A page without forms.
     pub fn plain(title: &str) -> Self {
-        Self { title: title.to_owned(), theme: "auto", ..Self::default() }
+        Self { title: title.to_owned(), theme: "auto", density: "normal", ..Self::default() }
     }
 
     /// The address of an asset.

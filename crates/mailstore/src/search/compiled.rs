@@ -96,6 +96,7 @@ impl Compiled {
             SearchQuery::Before(day) => Self::Internal(i64::MIN, midnight(*day)),
             SearchQuery::On(day) => Self::Internal(midnight(*day), midnight(*day).saturating_add(DAY_MS)),
             SearchQuery::Since(day) => Self::Internal(midnight(*day), i64::MAX),
+            SearchQuery::Received(from, until) => Self::Internal(*from, *until),
             SearchQuery::SavedBefore(day) => Self::Saved(i64::MIN, midnight(*day)),
             SearchQuery::SavedOn(day) => Self::Saved(midnight(*day), midnight(*day).saturating_add(DAY_MS)),
             SearchQuery::SavedSince(day) => Self::Saved(midnight(*day), i64::MAX),

@@ -35,6 +35,8 @@ pub enum SearchQuery {
     On(Date),
     /// Internal date (UTC) on or after that day.
     Since(Date),
+    /// Internal date from the first moment until before the second, in milliseconds since 1970 UTC: days of other time zones.
+    Received(i64, i64),
     /// Put into its mailbox (UTC) before that day (RFC 8514); where that is not known, by the internal date.
     SavedBefore(Date),
     /// Put into its mailbox (UTC) on that day.

@@ -5,11 +5,25 @@ use std::ops::Range;
 use jiff::ToSpan;
 use jiff::civil::{Date, Weekday};
 
+/// What a text means that has several meanings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Custom {
+    /// The day that weeks begin with; Monday by default.
+    pub first_weekday: Option<Weekday>,
+    /// In `4/3/2026` the day comes first, or the month; `None` is the month, and that it is a guess.
+    pub day_first: Option<bool>,
+}
+
+/// [`read_as`] without customs.
+pub fn read(text: &str, today: Date) -> Option<Range<Date>> {
+    read_as(text, today, Custom::default())
+}
+
 /// The days that a text names, up to and without the second: `2026-11-23` and `23.11.2026` are one day, `2026-11` is a
 /// month, `2026` a year; `today`, `yesterday`, `monday` (the last one), `nov`, `7d` ago, `last week`, `this month`.
 ///
-/// `11/23/2026` is understood where one number can't be a month; where both can, the month comes first.
-pub fn read(text: &str, today: Date) -> Option<Range<Date>> {
+/// `11/23/2026` is understood where one number can't be a month; where both can, the custom says which comes first.
+pub fn read_as(text: &str, today: Date, custom: Custom) -> Option<Range<Date>> {
     let text = text.trim().to_lowercase();
     let day = |date: Date| Some(date..date.tomorrow().ok()?);
     match text.as_str() {
@@ -18,7 +32,7 @@ pub fn read(text: &str, today: Date) -> Option<Range<Date>> {
         "tomorrow" => return day(today.tomorrow().ok()?),
         _ => {}
     }
-    if let Some(days) = relative(&text, today) {
+    if let Some(days) = relative(&text, today, custom.first_weekday.unwrap_or(Weekday::Monday)) {
         return Some(days);
     }
     if let Some(weekday) = weekday(&text) {
@@ -37,20 +51,20 @@ pub fn read(text: &str, today: Date) -> Option<Range<Date>> {
         }
         [year, month_] if year.len() == 4 => span(number(year)?, Some(month_number(month_)?)),
         [month_, year] if year.len() == 4 => span(number(year)?, Some(month_number(month_)?)),
-        [one, two, three] => day(whole(text.contains('.'), one, two, three)?),
+        [one, two, three] => day(whole(text.contains('.'), custom.day_first == Some(true), [one, two, three])?),
         _ => None,
     }
 }
 
-/// `last week`, `this month`, `lastyear`. Weeks begin on Monday.
-fn relative(text: &str, today: Date) -> Option<Range<Date>> {
+/// `last week`, `this month`, `lastyear`.
+fn relative(text: &str, today: Date, first_weekday: Weekday) -> Option<Range<Date>> {
     let (is_last, unit) = match (text.strip_prefix("last"), text.strip_prefix("this")) {
         (Some(unit), _) => (true, unit),
         (None, Some(unit)) => (false, unit),
         (None, None) => return None,
     };
     let (start, length) = match unit.trim_start_matches([' ', '-', '_']) {
-        "week" => (today.checked_sub(i64::from(today.weekday().to_monday_zero_offset()).days()).ok()?, 1.week()),
+        "week" => (today.checked_sub(i64::from(today.weekday().since(first_weekday)).days()).ok()?, 1.week()),
         "month" => (today.first_of_month(), 1.month()),
         "year" => (today.first_of_year(), 1.year()),
         name if is_last => {
@@ -87,7 +101,7 @@ pub fn ago(text: &str, today: Date) -> Option<Date> {
 }
 
 /// Three numbers; with dots the day comes first.
-fn whole(dots: bool, one: &str, two: &str, three: &str) -> Option<Date> {
+fn whole(dots: bool, day_first: bool, [one, two, three]: [&str; 3]) -> Option<Date> {
     let (year, month, day) = if one.len() == 4 {
         (number(one)?, month_number(two)?, number(three)?)
     } else {
@@ -99,7 +113,7 @@ fn whole(dots: bool, one: &str, two: &str, three: &str) -> Option<Date> {
         match (number(one), number(two)) {
             (Some(day), None) => (year, month(two)?, day),
             (None, Some(day)) => (year, month(one)?, day),
-            (Some(day), Some(_)) if dots || day > 12 => (year, month_number(two)?, day),
+            (Some(day), Some(other)) if dots || day > 12 || day_first && other <= 12 => (year, month_number(two)?, day),
             (Some(_), Some(day)) => (year, month_number(one)?, day),
             (None, None) => return None,
         }
@@ -195,6 +209,29 @@ mod tests {
             ("last friday", "2026-11-27", "2026-11-28"),
         ] {
             let days = read(text, today).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((days.start.to_string(), days.end.to_string()), (start.to_owned(), end.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn customs_say_when_a_week_begins_and_which_number_is_the_month() {
+        // A Sunday.
+        let today = Date::constant(2026, 11, 29);
+        for (text, first_weekday, day_first, start, end) in [
+            ("this week", Weekday::Sunday, None, "2026-11-29", "2026-12-06"),
+            ("last week", Weekday::Sunday, None, "2026-11-22", "2026-11-29"),
+            ("this week", Weekday::Saturday, None, "2026-11-28", "2026-12-05"),
+            ("last week", Weekday::Saturday, None, "2026-11-21", "2026-11-28"),
+            ("this week", Weekday::Monday, None, "2026-11-23", "2026-11-30"),
+            ("4/3/2026", Weekday::Monday, Some(true), "2026-03-04", "2026-03-05"),
+            ("4/3/2026", Weekday::Monday, Some(false), "2026-04-03", "2026-04-04"),
+            ("11/23/2026", Weekday::Monday, Some(true), "2026-11-23", "2026-11-24"),
+            ("23/11/2026", Weekday::Monday, Some(false), "2026-11-23", "2026-11-24"),
+            ("2026-11-23", Weekday::Sunday, Some(true), "2026-11-23", "2026-11-24"),
+            ("3.4.26", Weekday::Sunday, Some(false), "2026-04-03", "2026-04-04"),
+        ] {
+            let custom = Custom { first_weekday: Some(first_weekday), day_first };
+            let days = read_as(text, today, custom).unwrap_or_else(|| panic!("{text}"));
             assert_eq!((days.start.to_string(), days.end.to_string()), (start.to_owned(), end.to_owned()), "{text}");
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 
 fn searcher() -> Searcher {
     let addresses = vec!["ann@test.example".to_owned(), "sales@test.example".to_owned()];
-    Searcher { addresses, today: Date::constant(2026, 11, 29) }
+    Searcher { addresses, today: Date::constant(2026, 11, 29), custom: day::Custom::default() }
 }
 
 fn asked(typed: &str) -> Asked {

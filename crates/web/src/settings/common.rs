@@ -18,6 +18,7 @@ use crate::{notice, shell};
 pub type Tabs = &'static [(&'static str, &'static str)];
 pub const TABS: Tabs = &[
     ("/settings", "General"),
+    ("/settings/display", "Display"),
     ("/settings/addresses", "Addresses"),
     ("/settings/aliases", "Aliases"),
     ("/settings/rules", "Rules"),

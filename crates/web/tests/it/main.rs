@@ -4,6 +4,7 @@ mod admin;
 mod bounces;
 mod complete;
 mod discovery;
+mod display;
 mod finding;
 mod forwarding;
 mod identities;

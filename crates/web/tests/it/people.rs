@@ -268,10 +268,11 @@ async fn each_field_that_is_wrong_is_told_beside_it_all_at_once() {
     for (path, fields, wrong) in [
         (
             "/settings",
-            vec![("name", "n".repeat(300)), ("zone", "Mars/Phobos".into())],
-            vec!["name-wrong", "zone-wrong"],
+            vec![("name", "n".repeat(300)), ("signature", "s".repeat(11_000))],
+            vec!["name-wrong", "signature-wrong"],
         ),
         ("/settings", vec![("signature", "s".repeat(11_000))], vec!["signature-wrong"]),
+        ("/settings/display", vec![("zone", "Mars/Phobos".into())], vec!["zone-wrong"]),
         ("/mailboxes", vec![("do", "create".into()), ("name", "  ".into())], vec!["box-wrong"]),
         ("/mailboxes", vec![("do", "create".into()), ("name", "a//b".into())], vec!["box-wrong"]),
     ] {

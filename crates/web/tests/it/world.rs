@@ -257,6 +257,12 @@ impl Browser {
         Answer { status: parts.status, headers: parts.headers, body, ends_without_answer }
     }
 
+    /// Sets a cookie, as a script of the page does.
+    pub fn cookie(&mut self, name: &str, value: &str) {
+        self.cookies.retain(|(known, _)| known != name);
+        self.cookies.push((name.to_owned(), value.to_owned()));
+    }
+
     pub async fn get(&mut self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
