@@ -116,13 +116,11 @@ fn shuffled(count: usize, seed: u64) -> Vec<usize> {
 }
 
 fn holdfast(messages: &[Message], learn: &[usize], test: &[usize]) -> Outcome {
-    let mut model = Model::default();
-    for at in learn {
+    let model = Model::of(learn.iter().map(|at| {
         let one = &messages[*at];
         let parsed = mailkit::parse(&one.raw);
-        model.counts.learn(&filter::spam::features(&one.raw, &parsed, false).hashes, one.is_spam);
-        model.wording.learn(&Grams::of(&one.raw, &parsed), one.is_spam);
-    }
+        (filter::spam::features(&one.raw, &parsed, false), Grams::of(&one.raw, &parsed), one.is_spam)
+    }));
     let (known, settings) = (Known::default(), Settings::default());
     let mut outcome = Outcome::default();
     let mut judged_all = Vec::new();

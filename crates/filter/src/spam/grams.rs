@@ -1,23 +1,24 @@
-//! Runs of characters of a message, as hashes, in views: its header as it was written, its text as it was written, and its text as it
-//! is seen. Misspelt words, forms of writing and other languages are alike in them where words are not.
+//! Runs of characters of a message, as hashes, in two views: its header as it was written, and its text as it is seen. Misspelt words,
+//! forms of writing and other languages are alike in them where words are not.
 
 use mailkit::{Parsed, Part, headers};
 
 use super::features::is_the_senders;
+use super::html::see;
 use super::texts::Texts;
 
 /// Views of one message.
-pub(super) const VIEWS: usize = 3;
+pub(super) const VIEWS: usize = 2;
 /// Different hashes.
-pub(super) const BUCKETS: usize = 1 << 15;
+pub(super) const BUCKETS: usize = 1 << 16;
 /// Bytes of a view that are looked at.
 const MAX_BYTES: usize = 3_000;
 /// Bytes of each text from which that is made what is seen.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// Most parts that are looked at.
 const MAX_PARTS: usize = 100;
-/// How long runs are in each view.
-const RUNS: [usize; VIEWS] = [4, 4, 5];
+/// How long runs are, in bytes.
+const RUN: usize = 4;
 
 /// Runs of characters of a message: each once, in ascending order, by view.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,12 +33,12 @@ impl Grams {
     /// The same of a message whose texts are decoded.
     pub(super) fn of_texts(raw: &[u8], parsed: &Parsed, texts: &Texts) -> Self {
         let end = (parsed.root.body_start as usize).min(raw.len());
-        let mut said = Said { seen: parsed.subject.clone().into_bytes(), ..Said::default() };
-        said.seen.push(b'\n');
-        said.add(&parsed.root, texts);
-        said.written.make_ascii_lowercase();
-        said.seen.make_ascii_lowercase();
-        Self([runs(&header(&raw[..end]), 0), runs(&said.written, 1), runs(&said.seen, 2)])
+        let mut seen = Vec::with_capacity(MAX_BYTES + 4);
+        seen.extend_from_slice(&parsed.subject.as_bytes()[..parsed.subject.len().min(MAX_BYTES)]);
+        seen.push(b'\n');
+        add(&parsed.root, texts, &mut seen, &mut 0);
+        seen.make_ascii_lowercase();
+        Self([runs(&header(&raw[..end])), runs(&seen)])
     }
 
     /// Whether there are none.
@@ -45,14 +46,24 @@ impl Grams {
         self.0.iter().all(Vec::is_empty)
     }
 
-    /// As bytes: for each view how many there are, then these, 2 bytes each, big-endian.
+    /// As bytes: for each view how many there are, 2 bytes, big-endian, then how far each is above the one before: 1 byte, or 255 and
+    /// 2 bytes.
     pub(super) fn packed(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.0.iter().map(|view| 2 + 2 * view.len()).sum());
+        let mut out = Vec::with_capacity(self.0.iter().map(|view| 2 + view.len() * 5 / 4).sum());
         for view in &self.0 {
             // A view has fewer runs than [`MAX_BYTES`].
             out.extend_from_slice(&u16::try_from(view.len()).unwrap_or(u16::MAX).to_be_bytes());
+            let mut before = 0;
             for gram in view {
-                out.extend_from_slice(&gram.to_be_bytes());
+                let above = gram - before;
+                before = *gram;
+                match u8::try_from(above) {
+                    Ok(above) if above < FAR => out.push(above),
+                    _ => {
+                        out.push(FAR);
+                        out.extend_from_slice(&above.to_be_bytes());
+                    }
+                }
             }
         }
         out
@@ -66,20 +77,35 @@ impl Grams {
         }
         for view in &mut grams.0 {
             let (count, after) = rest.split_first_chunk::<2>()?;
-            let (own, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*count)) * 2)?;
-            view.extend(own.chunks_exact(2).map(|two| u16::from_be_bytes([two[0], two[1]])));
-            if view.iter().any(|gram| usize::from(*gram) >= BUCKETS) {
-                return None;
-            }
+            let count = usize::from(u16::from_be_bytes(*count));
             rest = after;
+            view.reserve(count.min(rest.len()));
+            let mut last = 0_u16;
+            for number in 0..count {
+                let (near, after) = rest.split_first()?;
+                rest = after;
+                let mut above = u16::from(*near);
+                if *near == FAR {
+                    let (far, after) = rest.split_first_chunk::<2>()?;
+                    (above, rest) = (u16::from_be_bytes(*far), after);
+                }
+                if number > 0 && above == 0 {
+                    return None;
+                }
+                last = last.checked_add(above)?;
+                view.push(last);
+            }
         }
         rest.is_empty().then_some(grams)
     }
 }
 
+/// In place of a distance that one byte can't tell.
+const FAR: u8 = u8::MAX;
+
 /// The header fields that the sender wrote.
 fn header(header: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(MAX_BYTES);
+    let mut out = Vec::with_capacity(2 * MAX_BYTES);
     for field in headers::fields(header) {
         if out.len() >= MAX_BYTES {
             break;
@@ -94,68 +120,30 @@ fn header(header: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What the text parts say.
-#[derive(Default)]
-struct Said {
-    written: Vec<u8>,
-    seen: Vec<u8>,
-    parts: usize,
-}
-
-impl Said {
-    fn add(&mut self, part: &Part, texts: &Texts) {
-        self.parts += 1;
-        if self.parts > MAX_PARTS || (self.written.len() >= MAX_BYTES && self.seen.len() >= MAX_BYTES) {
-            return;
-        }
-        if let Some(text) = texts.get(part) {
-            let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
-            let room = MAX_BYTES.saturating_sub(self.written.len()).min(text.len());
-            self.written.extend_from_slice(&text.as_bytes()[..room]);
-            self.written.push(b'\n');
-            see(text, &mut self.seen);
-            self.seen.push(b'\n');
-        }
-        for child in &part.parts {
-            self.add(child, texts);
-        }
+/// Adds what the text parts show.
+fn add(part: &Part, texts: &Texts, seen: &mut Vec<u8>, parts: &mut usize) {
+    *parts += 1;
+    if *parts > MAX_PARTS || seen.len() >= MAX_BYTES {
+        return;
+    }
+    if let Some(text) = texts.get(part) {
+        see(&text[..text.floor_char_boundary(MAX_TEXT_BYTES)], seen, MAX_BYTES);
+        seen.push(b'\n');
+    }
+    for child in &part.parts {
+        add(child, texts, seen, parts);
     }
 }
 
-/// Text without tags, and blanks once.
-fn see(text: &str, out: &mut Vec<u8>) {
-    let mut is_tag = false;
-    for byte in text.bytes() {
-        if out.len() >= MAX_BYTES {
-            return;
-        }
-        let byte = match byte {
-            b'<' => {
-                is_tag = true;
-                continue;
-            }
-            b'>' => {
-                is_tag = false;
-                b' '
-            }
-            _ if is_tag => continue,
-            byte if byte.is_ascii_whitespace() => b' ',
-            byte => byte,
-        };
-        if byte != b' ' || out.last() != Some(&b' ') {
-            out.push(byte);
-        }
-    }
-}
-
-/// The runs of a text. Of all runs the half that hashes choose: it says nearly as much.
-fn runs(text: &[u8], view: usize) -> Vec<u16> {
+/// The runs of a text.
+fn runs(text: &[u8]) -> Vec<u16> {
     let text = &text[..text.len().min(MAX_BYTES)];
-    let mut found = [0u64; BUCKETS / 64];
-    for run in text.windows(RUNS[view]).filter_map(hash) {
+    let mut found = vec![0u64; BUCKETS / 64];
+    for run in text.windows(RUN) {
+        let run = hash(run);
         found[usize::from(run) / 64] |= 1 << (run % 64);
     }
-    let mut runs = Vec::with_capacity(text.len() / 2);
+    let mut runs = Vec::with_capacity(text.len());
     for (word, mut bits) in (0u16..).zip(found) {
         while bits != 0 {
             runs.push(word * 64 + bits.trailing_zeros() as u16);
@@ -165,12 +153,11 @@ fn runs(text: &[u8], view: usize) -> Vec<u16> {
     runs
 }
 
-fn hash(run: &[u8]) -> Option<u16> {
+fn hash(run: &[u8]) -> u16 {
     let folded = run.iter().fold(0u64, |hash, byte| hash << 8 | u64::from(*byte));
     let mixed = folded.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    // The upper bits are the bucket, the next one chooses.
-    (mixed >> 48 & 1 == 0).then_some((mixed >> 49) as u16)
+    (mixed >> 48) as u16
 }
 
 #[cfg(test)]
@@ -192,7 +179,13 @@ mod tests {
             assert_eq!(Grams::unpacked(&packed[..end]), None, "{end}");
         }
         assert_eq!(Grams::unpacked(&[&packed[..], &[0]].concat()), None);
-        assert_eq!(Grams::unpacked(&[0, 1, 0xFF, 0xFF, 0, 0, 0, 0]), None, "a bucket that is none");
+        for wrong in
+            [&[0, 2, 7, 0, 0, 0][..], &[0, 2, 0xFF, 0xFF, 0xFF, 1, 0, 0], &[0, 3, 1, 1, 0, 0], &[0, 1, 0xFF, 1]]
+        {
+            assert_eq!(Grams::unpacked(wrong), None, "{wrong:?}");
+        }
+        let far = Grams([vec![0, 254, 509, 765, 65_535], vec![]]);
+        assert_eq!(Grams::unpacked(&far.packed()), Some(far));
     }
 
     #[test]
@@ -203,9 +196,10 @@ mod tests {
             "X-Spam-Status: Yes\r\nX-Holdfast-Spam: spam; score=9.0\r\n{mail}Buy now and save a lot of money, today only"
         ));
         assert_eq!(plain, marked);
-        let tagged = grams(&format!("{mail}<p class=x>Buy</p>\r\n <b>now and save a lot of money, today only"));
-        assert!(plain.0[2].iter().filter(|gram| tagged.0[2].contains(gram)).count() * 2 > plain.0[2].len());
-        assert_ne!(plain.0[1], tagged.0[1]);
+        let tagged = grams(&format!(
+            "{mail}<p class=x>Buy</p>\r\n <b>n<!-- x -->ow a</b>nd&#32;save a lot of money, today only"
+        ));
+        assert_eq!(plain.0[1], tagged.0[1]);
     }
 
     #[test]

@@ -27,22 +27,18 @@ pub(crate) fn features(html: &str, words: &mut Words<'_>, sink: &mut Sink, link:
         let tag = &rest[1..end];
         rest = &rest[end + 1..];
         let tag = &tag[..tag.floor_char_boundary(MAX_TAG_BYTES)];
-        let name: String = tag.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '/').take(12).collect();
-        let name = name.to_ascii_lowercase();
-        if !matches!(name.as_str(), "b" | "/b" | "i" | "/i" | "font" | "/font" | "span" | "/span" | "u" | "/u") {
+        let tag_name = TagName::of(tag);
+        let name = tag_name.as_str();
+        if !tag_name.is_within_words() {
             text.push(' ');
         }
         if !name.starts_with('/') && !name.is_empty() {
             sink.section = Section::Html;
-            sink.add("html", &name);
-            attributes(&name, &tag[name.len()..], sink, link);
+            sink.add("html", name);
+            attributes(name, &tag[name.len()..], sink, link);
             sink.section = Section::Text;
         }
-        if name == "style" || name == "script" {
-            let close = format!("</{name}");
-            let at = find_no_case(rest, &close).unwrap_or(rest.len());
-            rest = &rest[at..];
-        }
+        rest = &rest[tag_name.hidden(rest)..];
         if text.len() > 4096 {
             words.text(&text, sink);
             text.clear();
@@ -50,6 +46,84 @@ pub(crate) fn features(html: &str, words: &mut Words<'_>, sink: &mut Sink, link:
     }
     push_text(rest, &mut text);
     words.text(&text, sink);
+}
+
+/// Adds the text of HTML or plain text as it is seen: without tags, comments and what stands in scripts, with blanks once, up to `most`
+/// bytes altogether.
+pub(super) fn see(text: &str, out: &mut Vec<u8>, most: usize) {
+    let mut rest = text;
+    let mut piece = String::new();
+    while out.len() < most {
+        let start = memchr::memchr(b'<', rest.as_bytes()).unwrap_or(rest.len());
+        // Of a long text no more than there is room for.
+        let wanted = rest.floor_char_boundary(start.min(4 * most));
+        push_text(&rest[..wanted], &mut piece);
+        push_blanks_once(&piece, out);
+        piece.clear();
+        rest = &rest[start..];
+        if rest.is_empty() {
+            break;
+        }
+        if let Some(comment) = rest.strip_prefix("<!--") {
+            rest = comment.find("-->").map_or("", |at| &comment[at + 3..]);
+            continue;
+        }
+        let Some(end) = rest.find('>') else { break };
+        let name = TagName::of(&rest[1..end]);
+        rest = &rest[end + 1..];
+        if !name.is_within_words() {
+            push_blanks_once(" ", out);
+        }
+        rest = &rest[name.hidden(rest)..];
+    }
+    out.truncate(most);
+}
+
+fn push_blanks_once(text: &str, out: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        if !byte.is_ascii_whitespace() {
+            out.push(byte);
+        } else if out.last().is_some_and(|last| !last.is_ascii_whitespace()) {
+            out.push(b' ');
+        }
+    }
+}
+
+/// The beginning of the name of a tag, in lower case; with its slash, if it ends something.
+struct TagName {
+    bytes: [u8; 12],
+    len: usize,
+}
+
+impl TagName {
+    fn of(tag: &str) -> Self {
+        let mut name = Self { bytes: [0; 12], len: 0 };
+        for byte in tag.bytes().take(12).take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'/') {
+            name.bytes[name.len] = byte.to_ascii_lowercase();
+            name.len += 1;
+        }
+        name
+    }
+
+    fn as_str(&self) -> &str {
+        // ASCII alone was taken.
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+
+    /// Whether it parts no words.
+    fn is_within_words(&self) -> bool {
+        matches!(self.as_str().trim_start_matches('/'), "b" | "i" | "font" | "span" | "u" | "em" | "strong")
+    }
+
+    /// How much of what follows the tag is not shown.
+    fn hidden(&self, rest: &str) -> usize {
+        let close = match self.as_str() {
+            "style" => "</style",
+            "script" => "</script",
+            _ => return 0,
+        };
+        find_no_case(rest, close).unwrap_or(rest.len())
+    }
 }
 
 fn find_no_case(text: &str, what: &str) -> Option<usize> {

@@ -11,12 +11,14 @@ use super::reputation::Place;
 use super::score::{Points, Score};
 use super::settings::{Level, Settings};
 
-/// Tenths of a point for each unit of [`bayes::evidence`].
+/// Tenths of a point for each unit of [`bayes::evidence`] of what the account itself learned.
+const TENTHS_BY_SIMILAR: f64 = 2.5;
+/// The same of the wording, and of what others taught.
 const TENTHS_PER_EVIDENCE: f64 = 3.0;
 /// Most that what was learned of similar mail can count, in tenths.
 const MOST_BY_SIMILAR: i32 = 80;
 /// Most that the wording can count, in tenths.
-const MOST_BY_WORDING: i32 = 60;
+const MOST_BY_WORDING: i32 = 80;
 /// Most that what others taught can count, in tenths.
 const MOST_BY_BASE: i32 = 60;
 /// What the worst reputation of a domain, or of one that signed, counts, in tenths.
@@ -122,7 +124,8 @@ fn similar(facts: &Facts, model: &Model, score: &mut Score) {
         let most = f64::from(most);
         (evidence * TENTHS_PER_EVIDENCE).round().clamp(-most, most) as i32
     };
-    match tenths(bayes::evidence(&model.counts, &facts.features), MOST_BY_SIMILAR) {
+    let own = bayes::evidence(&model.counts, &facts.features) * TENTHS_BY_SIMILAR / TENTHS_PER_EVIDENCE;
+    match tenths(own, MOST_BY_SIMILAR) {
         0 => {}
         own @ 1.. => score.add("similar", own, "It is like mail that you reported as spam"),
         own => score.add("similar", own, "It is like mail that you keep"),

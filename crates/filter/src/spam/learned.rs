@@ -247,7 +247,8 @@ impl Spam {
         Ok(true)
     }
 
-    /// Has the model in memory learn what was written. Where something has to be taken back it is made of the records again.
+    /// Has the model in memory learn what was written. Where something has to be taken back, or much
+    /// was learned so, it is made of the records again.
     fn follow(&self, account: RealmId, name: [u8; NAME_BYTES], change: &Change) {
         let mut models = self.models.lock();
         let Some(model) = models.get_mut(&account) else { return };
@@ -255,6 +256,9 @@ impl Spam {
             let model = Arc::make_mut(model);
             model.add_one(name, &change.record, self.now_ms());
             model.revision = change.revision;
+            if model.is_to_be_made_again() {
+                models.remove(&account);
+            }
         } else if model.revision < change.revision {
             models.remove(&account);
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::counts::{Counts, Totals};
+use super::features::Features;
 use super::grams::Grams;
 use super::kind::Kind;
 use super::reputation::Reputation;
@@ -13,6 +14,8 @@ use super::wording::Wording;
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub(super) revision: u64,
+    /// Messages learned one by one since it was made of all records.
+    learned_since: u64,
     /// Counts of features.
     pub counts: Counts,
     /// Weights of runs of characters.
@@ -25,7 +28,27 @@ pub struct Model {
     pub(super) words: HashMap<[u8; NAME_BYTES], Kind>,
 }
 
+/// Of how many messages one may be learned alone before all are gone through again: that tells better.
+const ALONE_OF: u64 = 10;
+
 impl Model {
+    /// What messages teach of which nothing else is known. They are in no order.
+    pub fn of(lessons: impl IntoIterator<Item = (Features, Grams, bool)>) -> Self {
+        let mut model = Self::default();
+        let mut wordings = Vec::new();
+        for (features, grams, is_spam) in lessons {
+            model.counts.learn(&features.hashes, is_spam);
+            wordings.push((grams, is_spam));
+        }
+        Self { wording: Wording::of(&wordings), ..model }
+    }
+
+    /// Whether so much was learned since the model was made that it should be made of all records again.
+    pub(super) fn is_to_be_made_again(&self) -> bool {
+        let totals = self.counts.totals();
+        self.learned_since * ALONE_OF > u64::from(totals.spam) + u64::from(totals.ham)
+    }
+
     /// What the user said of the message with that body.
     pub fn word(&self, name: &[u8; 32]) -> Option<Kind> {
         let short: [u8; NAME_BYTES] = name[..NAME_BYTES].try_into().unwrap_or_default();
@@ -42,6 +65,7 @@ impl Model {
         if let Some((grams, is_spam)) = self.add(name, record, now_ms) {
             self.wording.learn(&grams, is_spam);
         }
+        self.learned_since += 1;
     }
 
     /// A record, but for its runs of characters, which it gives.

@@ -75,8 +75,9 @@ pub(super) struct LearnedRecord {
     /// When the message had been put where it lay then; 0: not noted.
     #[prost(int64, tag = "7")]
     pub placed_ms: i64,
-    /// Runs of characters, as [`super::grams::Grams::packed`]. Empty where they were dropped, and in old records.
-    #[prost(bytes = "bytes", tag = "8")]
+    /// Runs of characters, as [`super::grams::Grams::packed`]. Empty where they were dropped, and in old records, some of which have
+    /// others under tag 8: these are not read, and not written again.
+    #[prost(bytes = "bytes", tag = "12")]
     pub grams: Bytes,
     /// Domains that signed it, in lower case.
     #[prost(string, repeated, tag = "9")]
