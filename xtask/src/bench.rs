@@ -5,6 +5,7 @@
 //! printed are medians, ranges and ratios, so that a busy moment of the machine weighs on both. Everything is bounded in
 //! count and time, and both sides are stopped at the end, also after a failure.
 
+mod drain;
 mod holdfast;
 mod imap;
 mod load;
@@ -56,8 +57,11 @@ struct Scale {
 const FULL: Scale = Scale { rounds: 5, deliveries: 3_000, mailbox: 20_000, idle: 1_000, list: 100_000 };
 const QUICK: Scale = Scale { rounds: 1, deliveries: 500, mailbox: 1_000, idle: 100, list: 2_000 };
 
-/// Runs the comparison. Arguments: `--rounds N`, `--quick`, and names of [`PARTS`].
+/// Runs the comparison. Arguments: `--rounds N`, `--quick`, and names of [`PARTS`]; or `drain` and its own.
 pub fn bench(args: &[&str]) -> Result<()> {
+    if let ["drain", args @ ..] = args {
+        return drain::drain(args);
+    }
     let (scale, parts) = parse(args)?;
     peer::install()?;
     println!("building the release");

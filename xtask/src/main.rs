@@ -26,6 +26,8 @@ cargo xtask dist [BINARY]   a stripped binary, a Debian package and an OCI image
 cargo xtask bench [--rounds N] [--quick] [PART …]
                             Holdfast beside Postfix and Dovecot on this machine, as tables; parts:
                             deliver source imap web disk idle
+cargo xtask bench drain [--messages N] [--binary PATH] [--port FIRST]
+                            a relay takes mail while the primary is dark, and the backlog drains (default 20,000)
 cargo xtask spam-score      the spam filter on the SpamAssassin corpus, beside bogofilter, as a table
 ";
 

@@ -81,7 +81,7 @@ pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, Que
 pub use dispatch::RecipientOutcome;
 pub use envelope::{AtRelay, Envelope, Forwarder, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
-pub use estimate::Shrinking;
+pub use estimate::{Amount, Shrinking};
 pub use forwarding::{
     Asked, CONFIRM_WITHIN, ForwardError, ForwardState, ForwardTarget, Forwarding, ForwardingPart,
     MAX_CONFIRMATIONS_PER_DAY, MAX_FORWARD_TARGETS, PAUSED_AFTER,

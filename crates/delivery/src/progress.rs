@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use store::{Order, Read as _};
 
-use crate::estimate::Shrinking;
+use crate::estimate::{Amount, Shrinking};
 use crate::schema::due_key_parts;
 use crate::{Delivery, Result, queue};
 
@@ -37,12 +37,12 @@ impl Progress {
 
     fn look(&mut self, now: Instant, tried: u64, due: u64, resting: u64) {
         (self.due, self.resting) = (due, resting);
-        self.shrinking.look(now, tried, due, true);
+        self.shrinking.look(now, Amount::of(tried), Amount::of(due), true);
     }
 
     fn seen(&self, now: Instant) -> QueueProgress {
         let (due, resting) = (self.due, self.resting);
-        QueueProgress { due, resting, tried: self.shrinking.given(), left: self.shrinking.left(now, due) }
+        QueueProgress { due, resting, tried: self.shrinking.given(), left: self.shrinking.left(now, Amount::of(due)) }
     }
 }
 

@@ -75,7 +75,7 @@ pub use ids::{AccountId, AccountRealm, AppPasswordId, Role, SessionId};
 pub use invariants::DirectoryInvariants;
 pub use locked::Locked;
 pub use login::{Login, LoginAttempt, Secret};
-pub use mask::{MAX_MASK_NAME_BYTES, Mask, count_mask_in, looks_masked};
+pub use mask::{MAX_MASK_NAME_BYTES, Mask, MaskKey, count_mask_in, looks_masked};
 pub use own_alias::OwnAddresses;
 pub use part::{DirectoryPart, IDENTITY, SETTINGS};
 pub use password_rule::{check_password, check_password_of_operator};

@@ -100,17 +100,58 @@ fn all(reader: &impl Read, account: AccountId) -> Result<Vec<Mask>> {
     Ok(masks)
 }
 
+/// What tells masked addresses of this service from other letters. It tells nothing else: a relay has it, so that it answers
+/// for one that was deleted as this machine does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskKey {
+    /// The key of the letters that say whose an address is.
+    pub key: [u8; 32],
+    /// All accounts that were ever made have lower numbers.
+    pub next_account: u32,
+}
+
+impl MaskKey {
+    /// Whether a masked address of that form was, is or may once be made for any account but that one.
+    pub fn is_mask(&self, canonical: &str, but: Option<AccountId>) -> bool {
+        looks_masked(canonical)
+            && (1..self.next_account).map(AccountId).any(|id| Some(id) != but && has_owner(&self.key, id, canonical))
+    }
+}
+
+fn what_is_hashed(account: AccountId, random: &str, domain: &str) -> Vec<u8> {
+    [&account.0.to_be_bytes()[..], random.as_bytes(), b"@", domain.as_bytes()].concat()
+}
+
+fn owner_letters(key: &[u8; 32], account: AccountId, random: &str, domain: &str) -> String {
+    letters(blake3::keyed_hash(key, &what_is_hashed(account, random, domain)).as_bytes(), OWNER_LETTERS)
+}
+
+/// The random letters of an address, those that say whose it is, and its domain.
+fn parts(canonical: &str) -> Option<(&str, &str, &str)> {
+    let (random, owner) = plain_local(canonical).split_at_checked(RANDOM_LETTERS)?;
+    Some((random, owner, canonical.rsplit_once('@').map_or("", |(_, domain)| domain)))
+}
+
+fn has_owner(key: &[u8; 32], account: AccountId, canonical: &str) -> bool {
+    parts(canonical).is_some_and(|(random, owner, domain)| owner_letters(key, account, random, domain) == owner)
+}
+
 impl Directory {
-    fn owner_letters(&self, account: AccountId, random: &str, domain: &str) -> String {
-        let what = [&account.0.to_be_bytes()[..], random.as_bytes(), b"@", domain.as_bytes()].concat();
-        letters(&self.keyed_hash("masked address", &what), OWNER_LETTERS)
+    /// What tells masked addresses of this service from other letters.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn mask_key(&self) -> Result<MaskKey> {
+        let next = self.store().snapshot().get(RealmId::DIRECTORY, schema::NEXT_ACCOUNT)?;
+        let next_account = next.and_then(|value| value[..].try_into().ok()).map_or(1, u32::from_le_bytes);
+        Ok(MaskKey { key: self.keyed_hash("key of masked addresses", b""), next_account })
     }
 
-    /// Whether a masked address of that form was, is or may once be made for an account.
-    fn is_mask_for(&self, account: AccountId, canonical: &str) -> bool {
-        let Some((random, owner)) = plain_local(canonical).split_at_checked(RANDOM_LETTERS) else { return false };
-        let domain = canonical.rsplit_once('@').map_or("", |(_, domain)| domain);
-        self.owner_letters(account, random, domain) == owner
+    /// Whether an address is a masked one of an account as earlier versions made them, under another key.
+    fn is_early_mask_for(&self, account: AccountId, canonical: &str) -> bool {
+        let Some((random, owner, domain)) = parts(canonical) else { return false };
+        let what = what_is_hashed(account, random, domain);
+        letters(&self.keyed_hash("masked address", &what), OWNER_LETTERS) == owner
     }
 
     /// Whether an address is a masked one of an account, other than `but`: of any that has ever been.
@@ -118,10 +159,9 @@ impl Directory {
         if !looks_masked(canonical) {
             return Ok(false);
         }
-        let next = self.store().snapshot().get(RealmId::DIRECTORY, schema::NEXT_ACCOUNT)?;
-        let next = next.and_then(|value| value[..].try_into().ok()).map_or(1, u32::from_le_bytes);
-        let mut others = (1..next).map(AccountId).filter(|id| Some(*id) != but);
-        Ok(others.any(|id| self.is_mask_for(id, canonical)))
+        let key = self.mask_key()?;
+        let mut others = (1..key.next_account).map(AccountId).filter(|id| Some(*id) != but);
+        Ok(key.is_mask(canonical, but) || others.any(|id| self.is_early_mask_for(id, canonical)))
     }
 
     /// Makes a masked address in the domain that the account logs in with.
@@ -135,7 +175,8 @@ impl Directory {
         let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
         let domain = account.address.domain().to_owned();
         let random = letters(&rand::random::<[u8; RANDOM_LETTERS]>(), RANDOM_LETTERS);
-        let canonical = format!("{random}{}@{domain}", self.owner_letters(id, &random, &domain));
+        let mask_key = self.mask_key()?.key;
+        let canonical = format!("{random}{}@{domain}", owner_letters(&mask_key, id, &random, &domain));
         let (name, limit) = (name.trim().to_owned(), self.inner.own_addresses.masked);
         self.store()
             .transact(move |tx| {

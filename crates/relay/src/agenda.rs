@@ -3,6 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use delivery::Amount;
+
+/// Fresh messages that wait at most: there is a flood of them, or they come faster than they go, so more of them go the
+/// way of the backlog, which is fair.
+const MAX_FRESH: usize = 1_000;
+
 /// A message that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
@@ -28,14 +34,21 @@ pub struct Agenda {
     later: BTreeMap<(i64, u64), Item>,
     /// Of each account that has any: how many bytes wait, on their way included.
     bytes: BTreeMap<u32, u64>,
-    /// On their way.
-    given: BTreeMap<u64, Item>,
+    /// On their way; the bool: it is one of the backlog.
+    given: BTreeMap<u64, (Item, bool)>,
     count: u64,
+    /// Of these, what is of the backlog.
+    behind: Amount,
+    /// What was done of the backlog since somebody asked.
+    worked: Amount,
 }
 
 impl Agenda {
     /// A message that came while the primary takes mail.
     pub fn add_fresh(&mut self, item: Item) {
+        if self.fresh.len() >= MAX_FRESH {
+            return self.add(item);
+        }
         self.count_in(item);
         self.fresh.push_back(item);
     }
@@ -43,7 +56,14 @@ impl Agenda {
     /// A message that waits.
     pub fn add(&mut self, item: Item) {
         self.count_in(item);
+        self.fall_behind(item);
         self.put(item);
+    }
+
+    /// It is one of the backlog from now on.
+    const fn fall_behind(&mut self, item: Item) {
+        self.behind.count += 1;
+        self.behind.bytes += item.bytes;
     }
 
     fn count_in(&mut self, item: Item) {
@@ -84,7 +104,7 @@ impl Agenda {
                 return None;
             }
             self.fresh.pop_front();
-            self.given.insert(item.id, item);
+            self.given.insert(item.id, (item, false));
             return Some(item);
         }
         let (turn, head, account) = *self.turns.first()?;
@@ -105,14 +125,20 @@ impl Agenda {
                 self.served.remove(&account);
             }
         }
-        self.given.insert(item.id, item);
+        self.given.insert(item.id, (item, true));
         Some(item)
     }
 
     /// It was taken, or refused for good.
     pub fn done(&mut self, id: u64) -> Option<Item> {
-        let item = self.given.remove(&id)?;
+        let (item, was_behind) = self.given.remove(&id)?;
         self.count -= 1;
+        if was_behind {
+            self.behind.count -= 1;
+            self.behind.bytes -= item.bytes;
+            self.worked.count += 1;
+            self.worked.bytes += item.bytes;
+        }
         if let Some(bytes) = self.bytes.get_mut(&item.account) {
             *bytes -= item.bytes;
             if *bytes == 0 {
@@ -124,16 +150,33 @@ impl Agenda {
 
     /// It is tried again at that time.
     pub fn postpone(&mut self, id: u64, until_ms: i64) {
-        if let Some(item) = self.given.remove(&id) {
+        if let Some((item, was_behind)) = self.given.remove(&id) {
+            if !was_behind {
+                self.fall_behind(item);
+            }
             self.later.insert((until_ms, id), item);
         }
     }
 
     /// The connection is gone: what was on its way waits again.
     pub fn take_back(&mut self) {
-        for item in std::mem::take(&mut self.given).into_values().chain(std::mem::take(&mut self.fresh)) {
+        let fresh = std::mem::take(&mut self.fresh).into_iter().map(|item| (item, false));
+        for (item, was_behind) in std::mem::take(&mut self.given).into_values().chain(fresh) {
+            if !was_behind {
+                self.fall_behind(item);
+            }
             self.put(item);
         }
+    }
+
+    /// How much of the backlog waits, on its way included: all but what came while the primary took mail and goes at once.
+    pub const fn behind(&self) -> Amount {
+        self.behind
+    }
+
+    /// How much of the backlog was done since this was asked last.
+    pub fn take_worked(&mut self) -> Amount {
+        std::mem::take(&mut self.worked)
     }
 
     /// How many wait, on their way included.
@@ -208,5 +251,44 @@ mod tests {
         agenda.done(2);
         agenda.done(3);
         assert_eq!((agenda.count(), agenda.bytes(), agenda.oldest()), (0, 0, None));
+    }
+
+    #[test]
+    fn fresh_mail_is_none_of_the_backlog_until_it_has_to_wait() {
+        let some = |count: u64| Amount { count, bytes: 10 * count };
+        let mut agenda = Agenda::default();
+        for id in 1..=3 {
+            agenda.add(item(id, 1));
+        }
+        for id in 4..=8 {
+            agenda.add_fresh(item(id, 2));
+        }
+        assert_eq!((agenda.count(), agenda.behind()), (8, some(3)));
+        for _ in 0..6 {
+            agenda.next(0, |_| true);
+        }
+        assert_eq!((agenda.done(4), agenda.done(1)), (Some(item(4, 2)), Some(item(1, 1))));
+        assert_eq!((agenda.behind(), agenda.take_worked(), agenda.take_worked()), (some(2), some(1), some(0)));
+        // One is to be tried later, and then all others wait again.
+        agenda.postpone(5, 100);
+        assert_eq!(agenda.behind(), some(3));
+        agenda.take_back();
+        assert_eq!((agenda.count(), agenda.behind()), (6, some(6)));
+        while let Some(item) = agenda.next(100, |_| true) {
+            agenda.done(item.id);
+        }
+        assert_eq!((agenda.count(), agenda.behind(), agenda.take_worked()), (0, some(0), some(6)));
+    }
+
+    #[test]
+    fn a_flood_of_fresh_mail_does_not_keep_others_from_their_turn() {
+        let mut agenda = Agenda::default();
+        let flood = MAX_FRESH as u64 * 3;
+        for id in 1..=flood {
+            agenda.add_fresh(item(id, 1));
+        }
+        agenda.add_fresh(item(flood + 1, 2));
+        let before = std::iter::from_fn(|| agenda.next(0, |_| true)).take_while(|item| item.account == 1).count();
+        assert!(before <= MAX_FRESH + 1, "{before}");
     }
 }

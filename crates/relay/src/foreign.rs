@@ -22,7 +22,8 @@ use crate::{
     Error,
     address_file::Addresses,
     agenda::Item,
-    keeper::{Core, Given},
+    given::Given,
+    keeper::Core,
     link::Link,
     list::{Recipients, SenderPolicy},
     pace::{Pace, Seen},
@@ -209,7 +210,7 @@ impl Giving<'_> {
     /// Looks at the pace, and whether the primary is there.
     async fn look(&mut self) {
         self.foreign.handover.sweep();
-        self.core.count_given(0);
+        self.core.look_at_backlog();
         self.pace.adjust(std::mem::take(&mut self.seen));
         if self.under_way.is_empty() && self.way.is_due(Instant::now()) {
             match self.foreign.handover.probe().await {
@@ -315,7 +316,7 @@ impl Giving<'_> {
             given.insert(id, Given { seq: 0, at_ms, refused: !refused.is_empty() });
         }
         drop(given);
-        core.count_given(1);
+        core.look_at_backlog();
         Ok(())
     }
 

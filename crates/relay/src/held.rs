@@ -139,7 +139,7 @@ impl Relay {
                 let mut given = self.core.given.lock();
                 let mut agenda = self.core.agenda.lock();
                 for item in items {
-                    given.remove(&item.id);
+                    given.remove(item.id);
                     agenda.add(item);
                 }
             }
@@ -169,7 +169,7 @@ impl Relay {
             count += gone.len() as u64;
             let mut given = core.given.lock();
             for id in gone {
-                given.remove(&id);
+                given.remove(id);
             }
         }
         tracing::info!(messages = count, "messages that the primary refused were deleted");

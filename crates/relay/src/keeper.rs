@@ -1,11 +1,10 @@
 //! The accepting side of a relay: what it has in memory, and how it keeps a message.
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -21,34 +20,26 @@ use crate::{
     LIST_FOR,
     agenda::{Agenda, Item},
     asking::Asking,
+    given::{AllGiven, Given},
     list::Recipients,
     logins::Logins,
     spool,
     wire::{Letter, Submitter},
 };
 
-/// A message that was given and is kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Given {
-    /// A commit of the primary by which it is there.
-    pub seq: u64,
-    /// When, milliseconds since 1970.
-    pub at_ms: i64,
-    /// The primary refused it.
-    pub refused: bool,
-}
-
 /// What a relay has in memory.
 pub struct Core {
     pub store: Store,
     pub agenda: Mutex<Agenda>,
-    pub given: Mutex<BTreeMap<u64, Given>>,
+    pub given: Mutex<AllGiven>,
     pub list: RwLock<Option<Arc<Recipients>>>,
     /// When the primary confirmed the list last, milliseconds since 1970.
     pub confirmed_ms: AtomicI64,
     pub shrinking: Mutex<Shrinking>,
     /// The primary takes mail: what comes now goes in the fresh lane.
     pub runs: AtomicBool,
+    /// How many messages the primary has answered about since this began.
+    pub heard: AtomicU64,
     /// The primary does not know this relay, or no longer: nobody would ever get what it takes.
     pub revoked: AtomicBool,
     /// A primary of another make is asked about addresses; and what it is to be asked.
@@ -70,8 +61,10 @@ impl Core {
             agenda.add(item);
         }
         let asking = (!ask_domains.is_empty()).then(|| Asking::open(ask_domains, &snapshot)).transpose()?.unzip();
-        let given = spool::all_given(&snapshot)?;
-        let given = given.into_iter().map(|(id, seq, at_ms, refused)| (id, Given { seq, at_ms, refused })).collect();
+        let mut given = AllGiven::default();
+        for (id, seq, at_ms, refused) in spool::all_given(&snapshot)? {
+            given.insert(id, Given { seq, at_ms, refused });
+        }
         Ok(Self {
             store,
             agenda: Mutex::new(agenda),
@@ -80,6 +73,7 @@ impl Core {
             confirmed_ms: AtomicI64::new(0),
             shrinking: Mutex::default(),
             runs: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
             revoked: AtomicBool::new(false),
             submissions,
             logins: Logins::default(),
@@ -92,14 +86,17 @@ impl Core {
     /// The least id that is still here.
     pub fn oldest(&self) -> Option<u64> {
         let waiting = self.agenda.lock().oldest();
-        let given = self.given.lock().keys().next().copied();
+        let given = self.given.lock().oldest();
         waiting.into_iter().chain(given).min()
     }
 
-    /// So many were given just now.
-    pub fn count_given(&self, given: u64) {
-        let waiting = self.agenda.lock().count();
-        self.shrinking.lock().look(Instant::now(), given, waiting, self.runs.load(Ordering::Relaxed));
+    /// Looks at how the backlog shrinks.
+    pub fn look_at_backlog(&self) {
+        let (worked, behind) = {
+            let mut agenda = self.agenda.lock();
+            (agenda.take_worked(), agenda.behind())
+        };
+        self.shrinking.lock().look(Instant::now(), worked, behind, self.runs.load(Ordering::Relaxed));
     }
 
     /// A list of this machine's own, as it is now.

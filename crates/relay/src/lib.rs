@@ -18,6 +18,7 @@ mod asking;
 mod foreign;
 #[doc(hidden)]
 pub mod fuzzing;
+mod given;
 mod held;
 mod keeper;
 mod link;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The first wait before the primary is tried again, and the longest.
-const WAIT: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(20)];
+const WAIT: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
 /// Between two looks at what can be forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 /// Messages that are forgotten in one commit.
@@ -200,15 +200,17 @@ impl Relay {
     async fn connect_again_and_again(&self, paired: &Paired, shutdown: &CancellationToken) {
         let mut wait = WAIT[0];
         while !shutdown.is_cancelled() {
-            let begun = Instant::now();
+            let (begun, heard) = (Instant::now(), self.core.heard.load(Ordering::Relaxed));
             let ended = tokio::select! {
                 ended = session::run(self, paired, shutdown) => ended,
                 () = shutdown.cancelled() => Ok(()),
             };
             self.core.runs.store(false, Ordering::Relaxed);
             self.core.agenda.lock().take_back();
-            self.core.count_given(0);
-            if self.link.ends(ended.err()) && begun.elapsed() > WAIT[0] {
+            self.core.look_at_backlog();
+            // A connection that breaks soon and again is worth as much as one that lasts, where mail goes over it.
+            let was_useful = begun.elapsed() > WAIT[0] || self.core.heard.load(Ordering::Relaxed) != heard;
+            if self.link.ends(ended.err()) && was_useful {
                 wait = WAIT[0];
             }
             let jitter = rand::rng().random_range(0.5..1.5);
@@ -234,7 +236,7 @@ impl Relay {
                 let is_old = given
                     .iter()
                     .filter(|(_, given)| given.at_ms < if given.refused { refused_before_ms } else { given_before_ms });
-                is_old.map(|(id, _)| *id).take(FORGOTTEN_AT_ONCE).collect()
+                is_old.map(|(id, _)| id).take(FORGOTTEN_AT_ONCE).collect()
             };
             if old.is_empty() {
                 return;
@@ -246,7 +248,7 @@ impl Relay {
             }
             let mut given = self.core.given.lock();
             for id in old {
-                given.remove(&id);
+                given.remove(id);
             }
         }
     }
@@ -273,18 +275,17 @@ impl Relay {
 
     /// What waits.
     pub(crate) fn backlog(&self) -> Backlog {
-        let (waiting, bytes, oldest) = {
+        let (waiting, bytes, oldest, behind) = {
             let agenda = self.core.agenda.lock();
-            (agenda.count(), agenda.bytes(), agenda.oldest())
+            (agenda.count(), agenda.bytes(), agenda.oldest(), agenda.behind())
         };
         let (left, given) = {
             let shrinking = self.core.shrinking.lock();
-            (shrinking.left(Instant::now(), waiting), shrinking.given())
+            (shrinking.left(Instant::now(), behind), shrinking.given())
         };
         let (refused, kept) = {
             let given = self.core.given.lock();
-            let refused = given.values().filter(|given| given.refused).count() as u64;
-            (refused, given.len() as u64 - refused)
+            (given.refused(), given.kept())
         };
         let oldest_ms = oldest.map(|id| i64::try_from(delivery::QueueId(id).time_ms()).unwrap_or_default());
         Backlog { waiting, bytes, oldest_ms, left, given, refused, kept }

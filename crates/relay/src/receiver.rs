@@ -29,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    OfRelay,
+    Backlog, OfRelay,
     list::{ListRecord, SenderPolicy, Signer},
     pace::{Pace, Seen},
     wire::{Grant, SignedList, State},
@@ -77,6 +77,16 @@ struct Live {
     is_near: bool,
     heard: Option<Instant>,
     state: Option<State>,
+}
+
+impl Live {
+    /// What it said last, as that is now: time has passed since, and while it is away nothing comes.
+    fn backlog(&self) -> Option<Backlog> {
+        let mut backlog = Backlog::from(self.state.as_ref()?);
+        let passed = self.heard.map(|heard| heard.elapsed()).unwrap_or_default();
+        backlog.left = backlog.left.filter(|_| self.connected > 0).map(|left| left.saturating_sub(passed));
+        Some(backlog)
+    }
 }
 
 /// Takes relays in.
@@ -172,7 +182,7 @@ impl Receiver {
                 silent: now.and_then(|now| now.heard).unwrap_or(self.begun).elapsed(),
                 full: state.as_ref().is_some_and(|state| state.full),
                 list_is_current: state.as_ref().is_some_and(|state| state.revision == revision),
-                backlog: state.as_ref().map(Into::into),
+                backlog: now.and_then(Live::backlog),
                 is_near: now.is_some_and(|now| now.is_near),
             }
         };

@@ -19,7 +19,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     Error,
     agenda::Item,
-    keeper::{Core, Given},
+    given::Given,
+    keeper::Core,
     node::{Paired, Relay},
     pace::Bucket,
     spool::{self, Outcome},
@@ -52,6 +53,8 @@ struct Session<'a> {
     outcomes: mpsc::UnboundedSender<Outcome>,
     /// Something was given since the last point of the primary's log was stored.
     moved: bool,
+    /// Offers to which there is no answer yet. Until then no point is stored: it would say that all before it is there.
+    unanswered: usize,
     said: Instant,
 }
 
@@ -105,6 +108,7 @@ pub async fn run(relay: &Relay, paired: &Paired, shutdown: &CancellationToken) -
         given_bytes: 0,
         outcomes,
         moved: true,
+        unanswered: 0,
         said: Instant::now(),
     };
     let since = if welcome.same_log { point.seq } else { 0 };
@@ -132,7 +136,7 @@ impl Session<'_> {
         loop {
             self.fill(received).await?;
             if self.said.elapsed() >= STATE_EVERY {
-                self.core.count_given(0);
+                self.core.look_at_backlog();
                 self.say_state().await?;
             }
             self.write.flush().await?;
@@ -152,9 +156,10 @@ impl Session<'_> {
     async fn offer(&mut self, since: u64) -> Result<(), Error> {
         let ids: Vec<u64> = {
             let given = self.core.given.lock();
-            given.iter().filter(|(_, given)| given.seq > since && !given.refused).map(|(id, _)| *id).collect()
+            given.iter().filter(|(_, given)| given.seq > since && !given.refused).map(|(id, _)| id).collect()
         };
         for ids in ids.chunks(wire::OFFERED_AT_ONCE) {
+            self.unanswered += 1;
             wire::write(&mut self.write, Kind::Offer(Ids { ids: ids.to_vec() })).await?;
         }
         Ok(())
@@ -264,9 +269,10 @@ impl Session<'_> {
                 let mut given = core.given.lock();
                 let mut agenda = core.agenda.lock();
                 for item in items {
-                    given.remove(&item.id);
+                    given.remove(item.id);
                     agenda.add(item);
                 }
+                self.unanswered = self.unanswered.saturating_sub(1);
             }
             Kind::Refused(no) => return Err(Error::Refused(link::name_of(&no.why))),
             other => return Err(wire::unexpected(&other).into()),
@@ -278,6 +284,7 @@ impl Session<'_> {
         let Some(bytes) = self.given.remove(&done.id) else { return };
         self.given_bytes -= bytes;
         self.moved = true;
+        self.core.heard.fetch_add(1, Ordering::Relaxed);
         let id = delivery::QueueId(done.id);
         match done.outcome {
             wire::TAKEN => {
@@ -304,7 +311,7 @@ impl Session<'_> {
         if beat.revision != 0 && beat.revision == own {
             self.relay.confirm_list()?;
         }
-        if std::mem::take(&mut self.moved) {
+        if self.unanswered == 0 && std::mem::take(&mut self.moved) {
             self.core
                 .store
                 .transact(move |tx| {
@@ -325,7 +332,7 @@ async fn store_outcomes(core: Arc<Core>, mut said: mpsc::UnboundedReceiver<Outco
         let stored = now.clone();
         core.store.transact(move |tx| spool::give_in(tx, &stored)).await?;
         let at_ms = core.store.clock().now_ms();
-        let (mut taken, mut count) = (0, 0);
+        let mut taken = 0;
         {
             let mut given = core.given.lock();
             let mut agenda = core.agenda.lock();
@@ -334,12 +341,11 @@ async fn store_outcomes(core: Arc<Core>, mut said: mpsc::UnboundedReceiver<Outco
                 taken += u64::from(!refused);
                 if agenda.done(outcome.id).is_some() {
                     given.insert(outcome.id, Given { seq: outcome.seq, at_ms, refused });
-                    count += 1;
                 }
             }
         }
         metrics::counter!("holdfast_relay_given_total", "result" => "taken").increment(taken);
-        core.count_given(count);
+        core.look_at_backlog();
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::fake::Fake;
 use crate::knot::{self, Knot, Zone};
+use crate::posttls::Finger;
 use crate::secured::{Authority, Server};
 use crate::world::{MESSAGE, World, envelope, options};
 
@@ -195,4 +196,35 @@ async fn mail_goes_by_what_a_signed_dns_proves_of_certificates() {
         }
     }
     world.check();
+}
+
+/// Where the oracle goes another way: without a record that it can use it demands a certificate of a known authority, where
+/// RFC 7672 section 2.2 demands TLS alone; and what its resolver has not proved it can't know to be forged.
+const OTHERWISE: [&str; 5] = ["unusable.test.", "none.test.", "to-plain.test.", "to-bogus.test.", "tlsa-bogus.test."];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_postfix_verifies_mail_goes_to_and_what_it_rejects_mail_waits_for() {
+    const TEST: &str = "what_postfix_verifies_mail_goes_to_and_what_it_rejects_mail_waits_for";
+    if !knot::is_here(TEST) {
+        return;
+    }
+    let authority = Authority::new();
+    let server = authority.server(&[NAME]);
+    let fake = Fake::secured(&["STARTTLS"], server.acceptor.clone(), |_| None).await;
+    let port = fake.address.port();
+    let records = Records::of(&server, &authority);
+    let cases = signed_domains(&records);
+    let looked = tokio::task::spawn_blocking(move || {
+        let knot = serve(port, &records, &cases);
+        let finger = Finger::new(TEST, knot.port(), &["plain", "bogus"])?;
+        for (domain, _, fate) in cases.iter().filter(|(domain, ..)| !OTHERWISE.contains(domain)) {
+            // What becomes of our mail to these is another test's, over the same table.
+            let (verifies, said) = finger.verifies(domain, port);
+            assert_eq!(verifies, matches!(fate, Arrives), "{domain}: {said}");
+        }
+        Some(cases.len() - OTHERWISE.len())
+    });
+    if let Some(count) = looked.await.unwrap() {
+        println!("posttls-finger agrees about {count} domains");
+    }
 }

@@ -73,6 +73,11 @@ impl Knot {
         panic!("knot does not start: {}", log(dir.path()));
     }
 
+    /// Where it listens.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What the service uses for DANE, with this server's root key for the root's.
     pub fn resolver(&self) -> SystemResolver {
         let anchors: TrustAnchors =

@@ -11,6 +11,7 @@ mod judging;
 mod killed;
 mod knot;
 mod outbound;
+mod posttls;
 mod quota;
 mod relayed;
 mod resolver;

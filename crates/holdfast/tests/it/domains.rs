@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
-use crate::support::{Server, dns::Dns};
+use crate::support::{Server, dns::Dns, limited};
 
 const DOMAIN: &str = "hold.test";
 const HOST: &str = "mx.example.org";
@@ -80,4 +80,44 @@ fn a_domain_is_set_up_by_what_the_service_prints_and_checked_by_its_own_name_ser
     let none = server.command(&["--json", "domain", "check", "not-here.test"]);
     let error: Value = serde_json::from_slice(&none.stderr).unwrap();
     assert_eq!((none.status.code(), &error["code"]), (Some(1), &Value::from("not-found")));
+}
+
+/// Whether Postfix's `posttls-finger` finds that a server has a key with this SHA-256 hash: what a TLSA record `3 1 1` says.
+fn has_key(server: &Server, hash: &str) -> (bool, String) {
+    let bytes: Vec<&str> = (0..hash.len()).step_by(2).map(|at| &hash[at..at + 2]).collect();
+    let output = limited("posttls-finger")
+        .args(["-c", "-l", "fingerprint", "-d", "sha256", "-t", "30", "-L", "certmatch,summary"])
+        .arg(format!("[127.0.0.1]:{}", server.address("smtp").port()))
+        .arg(bytes.join(":"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    (said.contains("Verified TLS connection established"), said)
+}
+
+#[test]
+fn postfix_verifies_a_running_service_by_the_tlsa_record_that_it_prints() {
+    if !std::path::Path::new("/usr/sbin/posttls-finger").exists() {
+        assert!(std::env::var_os("CI").is_none(), "posttls-finger is not installed; cargo xtask test installs postfix");
+        eprintln!("NOT RUN: no posttls-finger (apt-get install postfix)");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    assert!(server.command(&["domain", "add", DOMAIN]).status.success());
+    let shown = server.command(&["--json", "domain", "show", DOMAIN]).stdout;
+    let records: Vec<Value> =
+        String::from_utf8(shown).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let value = |record: &Value| record["value"].as_str().unwrap().to_owned();
+    let tlsa: Vec<String> = records.iter().filter(|record| record["type"] == "TLSA").map(value).collect();
+    assert!(!tlsa.is_empty(), "{records:?}");
+    for value in &tlsa {
+        let hash = value.strip_prefix("3 1 1 ").unwrap_or_else(|| panic!("{value}")).replace(' ', "");
+        let (verifies, said) = has_key(&server, &hash);
+        assert!(verifies, "{value}: {said}");
+        // One letter is another.
+        let other = if hash.starts_with('0') { "1" } else { "0" };
+        let (verifies, said) = has_key(&server, &format!("{other}{}", &hash[1..]));
+        assert!(!verifies, "{said}");
+    }
 }

@@ -213,6 +213,13 @@ fn send_many(smtp: SocketAddr, accounts: &[&str], count: usize) -> BTreeMap<Stri
     all
 }
 
+/// How often the link is cut, and after which of the cuts a machine is killed.
+const CUTS: u64 = 100;
+const KILL_EVERY: u64 = 16;
+/// What a connection needs for itself, and what a message does at least, in bytes on the wire: the cuts come while there is mail.
+const HANDSHAKE_BYTES: u64 = 2_500;
+const MESSAGE_BYTES: u64 = 200;
+
 /// `HOLDFAST_RELAY_CUT_MESSAGES`: how many messages there are.
 #[test]
 fn nothing_is_lost_and_nothing_comes_twice_when_links_break_and_machines_are_killed() {
@@ -225,35 +232,31 @@ fn nothing_is_lost_and_nothing_comes_twice_when_links_break_and_machines_are_kil
     let sent = send_many(pair.smtp(), &[ANNA, BERT], messages);
     let begun = Instant::now();
     pair.start_primary();
-    let (mut cuts, mut kills) = (0, [0, 0]);
-    loop {
-        // At least once each, and not only when nothing waits any more.
-        match random.random_range(0..12) {
-            0 => {
+    let share = messages as u64 * 7 / 10 * MESSAGE_BYTES / CUTS;
+    let mut kills = [0, 0];
+    for cut in 1..=CUTS {
+        // In the middle of what it gives, wherever that is.
+        let after = HANDSHAKE_BYTES + random.random_range(0..share * 2);
+        wait_for("some of it is given", || pair.wire.passed() > after);
+        pair.wire.break_all();
+        if cut % KILL_EVERY == 0 {
+            let which = usize::try_from(cut / KILL_EVERY % 2).unwrap();
+            kills[which] += 1;
+            if which == 0 {
                 pair.primary.take().unwrap().kill();
                 pair.start_primary();
-                kills[0] += 1;
-            }
-            1 => {
+            } else {
                 pair.relay.take().unwrap().kill();
                 pair.start_relay();
-                kills[1] += 1;
             }
-            _ => {}
-        }
-        if cuts < 100 {
-            pair.wire.break_all();
-            cuts += 1;
-        }
-        if status(pair.dirs[0].path())["all_clear"] == true {
-            break;
         }
     }
+    pair.is_clear();
     for account in [ANNA, BERT] {
         assert_eq!(pair.subjects(account), sent[account], "{account}");
     }
     proved(
-        &format!("relay: {messages} messages drained while the link broke {cuts} times and machines were killed"),
+        &format!("relay: {messages} messages drained while the link broke {CUTS} times and machines were killed"),
         "0 lost, 0 twice",
         &format!("{} s, the primary killed {} times, the relay {}", begun.elapsed().as_secs(), kills[0], kills[1]),
     );

@@ -49,6 +49,8 @@ struct Line {
     found: Vec<String>,
     shows_found: bool,
     state: State,
+    /// It isn't there, and that is no fault.
+    is_open: bool,
 }
 
 struct FaultLine {
@@ -94,13 +96,16 @@ fn line(item: &Item) -> Line {
         says: fault.says.clone(),
         remedy: fault.remedy.clone(),
     });
+    // Without an answer and without a fault nothing is known to be right: it may be left out, or can't be looked at yet.
+    let is_open = state == State::Ok && item.found.is_empty();
+    let is_said = item.faults.iter().any(|fault| fault.says.contains(&item.purpose));
     let value = |data: &String| if item.kind == "TXT" { split_txt(data) } else { data.clone() };
     Line {
         title: item.title.clone(),
         name: item.name.clone(),
         kind: item.kind.clone(),
-        purpose: item.purpose.clone(),
-        badge: badge(state),
+        purpose: if is_said { String::new() } else { item.purpose.clone() },
+        badge: if is_open { ("not set", "") } else { badge(state) },
         faults: faults.collect(),
         wanted: item.wanted.iter().map(value).collect(),
         found: item.found.clone(),
@@ -108,6 +113,7 @@ fn line(item: &Item) -> Line {
             && item.found != item.wanted
             && (state > State::Ok || item.wanted.is_empty()),
         state,
+        is_open,
     }
 }
 
@@ -125,6 +131,7 @@ fn unchecked(wanted: &Wanted) -> Line {
         found: Vec::new(),
         shows_found: false,
         state: State::Ok,
+        is_open: true,
     }
 }
 
@@ -134,9 +141,11 @@ fn groups(report: Option<&Report>, wanted: &[Wanted]) -> Vec<(&'static str, Vec<
         let lines = wanted.iter().filter(|one| !one.records.is_empty()).map(unchecked);
         return vec![("Records to set", lines.collect())];
     };
-    let mut groups = vec![("To correct", Vec::new()), ("Recommended", Vec::new()), ("In order", Vec::new())];
+    let headings = ["To correct", "Recommended", "In order", "Optional, or not checked yet"];
+    let mut groups = Vec::from(headings.map(|heading| (heading, Vec::new())));
     for line in report.items.iter().map(line) {
         let at = match line.state {
+            State::Ok if line.is_open => 3,
             State::Ok => 2,
             State::Advice => 1,
             State::Warning | State::Unanswered | State::Problem => 0,

@@ -38,6 +38,8 @@ struct Now {
     held: [bool; 2],
     delay: Duration,
     open: Vec<TcpStream>,
+    /// Bytes that passed since all was cut.
+    passed: u64,
 }
 
 impl Wire {
@@ -79,9 +81,16 @@ impl Wire {
 
     /// Ends all connections, both ends at once.
     pub fn break_all(&self) {
-        for stream in self.state.now.lock().open.drain(..) {
+        let mut now = self.state.now.lock();
+        now.passed = 0;
+        for stream in now.open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Bytes that passed from the side that connects, since all connections were ended.
+    pub fn passed(&self) -> u64 {
+        self.state.now.lock().passed
     }
 }
 
@@ -116,6 +125,9 @@ impl State {
             let count = from.read(&mut bytes).unwrap_or(0);
             // An end, too, is not heard of while the wire is cut.
             self.pass(way);
+            if way == Way::There {
+                self.now.lock().passed += count as u64;
+            }
             if count == 0 || to.write_all(&bytes[..count]).is_err() {
                 let _ = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
                 return;
