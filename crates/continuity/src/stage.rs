@@ -3,7 +3,7 @@
 mod plan;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     path::{Path, PathBuf},
     str::FromStr,
@@ -178,11 +178,35 @@ pub struct Situation {
     /// The operator's announcement; may be empty.
     #[serde(default)]
     pub say: String,
+    /// Why features are off and until when, as far as that was said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub why_off: BTreeMap<Feature, WhyOff>,
+}
+
+/// Why a feature is off, and until when.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyOff {
+    /// For people to read; may be empty.
+    #[serde(default)]
+    pub reason: String,
+    /// When it is turned on again without being asked, in milliseconds since 1970.
+    #[serde(default)]
+    pub until_ms: Option<i64>,
+}
+
+impl WhyOff {
+    /// The longest reason, in characters.
+    pub const MAX_REASON_CHARACTERS: usize = 200;
+
+    /// Whether it says nothing.
+    fn is_empty(&self) -> bool {
+        self.reason.is_empty() && self.until_ms.is_none()
+    }
 }
 
 impl Default for Situation {
     fn default() -> Self {
-        Self { stage: Stage::Open, off: BTreeSet::new(), say: String::new() }
+        Self { stage: Stage::Open, off: BTreeSet::new(), say: String::new(), why_off: BTreeMap::new() }
     }
 }
 
@@ -192,13 +216,31 @@ impl Situation {
         !self.off.contains(&feature) && (self.stage == Stage::Open || !feature.waits_for_open())
     }
 
+    fn turn_on(&mut self, feature: Feature) {
+        self.off.remove(&feature);
+        self.why_off.remove(&feature);
+    }
+
+    /// Why a feature is off; empty if nobody said.
+    pub fn reason(&self, feature: Feature) -> &str {
+        self.why_off.get(&feature).map_or("", |why| why.reason.as_str())
+    }
+
+    /// A feature that is off, with the reason.
+    fn named(&self, feature: Feature) -> String {
+        match self.reason(feature) {
+            "" => feature.name().to_owned(),
+            reason => format!("{} ({reason})", feature.name()),
+        }
+    }
+
     /// The line above every page while not everything is on.
     pub fn line(&self) -> Option<String> {
         let mut parts = Vec::new();
         if self.stage < Stage::Open {
             parts.extend([self.stage.works(), self.stage.next()].map(str::to_owned));
         } else if !self.off.is_empty() {
-            let names: Vec<_> = self.off.iter().map(|feature| feature.name()).collect();
+            let names: Vec<_> = self.off.iter().map(|feature| self.named(*feature)).collect();
             parts.push(format!("Turned off for now: {}.", names.join(", ")));
         }
         if !self.say.is_empty() {
@@ -280,13 +322,34 @@ impl Stages {
 
     /// Switches a feature on or off, and remembers it over a restart.
     pub fn switch(&self, feature: Feature, on: bool) -> io::Result<()> {
+        if on {
+            self.change(|situation| situation.turn_on(feature))
+        } else {
+            self.switch_off(feature, &WhyOff::default())
+        }
+    }
+
+    /// Switches a feature off, and remembers why and until when.
+    pub fn switch_off(&self, feature: Feature, why: &WhyOff) -> io::Result<()> {
         self.change(|situation| {
-            if on {
-                situation.off.remove(&feature);
+            situation.off.insert(feature);
+            if why.is_empty() {
+                situation.why_off.remove(&feature);
             } else {
-                situation.off.insert(feature);
+                situation.why_off.insert(feature, why.clone());
             }
         })
+    }
+
+    /// Switches on what was off until a moment that has come; gives what that was.
+    pub fn switch_on_due(&self, now_ms: i64) -> io::Result<Vec<Feature>> {
+        let is_due = |why: &WhyOff| why.until_ms.is_some_and(|until| until <= now_ms);
+        let due: Vec<Feature> =
+            self.chosen.lock().why_off.iter().filter(|(_, why)| is_due(why)).map(|(feature, _)| *feature).collect();
+        if !due.is_empty() {
+            self.change(|situation| due.iter().for_each(|feature| situation.turn_on(*feature)))?;
+        }
+        Ok(due)
     }
 
     /// The announcement; may be empty.
@@ -335,6 +398,29 @@ mod tests {
         assert!(!again.now().has(Feature::Search) && again.now().has(Feature::Sending));
         assert!(!again.now().has(Feature::Options), "it waits for the last stage");
         assert!(again.now().line().unwrap().ends_with("We are moving house."));
+    }
+
+    #[test]
+    fn a_feature_that_is_off_until_a_moment_is_on_from_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let stages = Stages::open(dir.path()).unwrap();
+        let why = |reason: &str, until_ms| WhyOff { reason: reason.to_owned(), until_ms };
+        stages.switch_off(Feature::Search, &why("the index is rebuilt", Some(2_000))).unwrap();
+        stages.switch_off(Feature::Rewind, &why("", Some(3_000))).unwrap();
+        stages.switch_off(Feature::Sending, &why("we look into something", None)).unwrap();
+        assert!(stages.now().line().unwrap().contains("search (the index is rebuilt)"));
+        assert_eq!(stages.switch_on_due(1_999).unwrap(), []);
+        // It is remembered over a restart.
+        let stages = Stages::open(dir.path()).unwrap();
+        assert_eq!(stages.now().reason(Feature::Sending), "we look into something");
+        assert_eq!(stages.switch_on_due(2_000).unwrap(), [Feature::Search]);
+        assert!(stages.now().has(Feature::Search) && !stages.now().has(Feature::Rewind));
+        // Switched off again without an end, it stays off; switched on, nothing of why stays.
+        stages.switch(Feature::Rewind, false).unwrap();
+        assert_eq!(stages.switch_on_due(i64::MAX).unwrap(), []);
+        stages.switch(Feature::Sending, true).unwrap();
+        assert_eq!(stages.now().reason(Feature::Sending), "");
+        assert!(!Stages::open(dir.path()).unwrap().now().has(Feature::Rewind));
     }
 
     #[test]

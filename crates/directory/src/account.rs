@@ -49,6 +49,8 @@ pub struct Account {
     pub quota_bytes: u64,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: i64,
+    /// Its password was set by an administrator, and its owner has to choose another on the web first of all.
+    pub must_change_password: bool,
 }
 
 impl Account {
@@ -66,6 +68,7 @@ impl Account {
             enabled: !record.disabled,
             quota_bytes: record.quota_bytes,
             created_ms: record.created_ms,
+            must_change_password: record.must_change_password,
         }))
     }
 }
@@ -191,23 +194,35 @@ impl Directory {
     /// # Errors
     /// The account does not exist, or the password is not acceptable.
     pub async fn set_password(&self, id: AccountId, password: &str) -> Result<()> {
+        self.set_password_that(id, password, false).await
+    }
+
+    /// The same for a password that its owner has to change, as soon as they sign in on the web.
+    ///
+    /// # Errors
+    /// As [`Self::set_password`].
+    pub async fn set_temporary_password(&self, id: AccountId, password: &str) -> Result<()> {
+        self.set_password_that(id, password, true).await
+    }
+
+    async fn set_password_that(&self, id: AccountId, password: &str, is_temporary: bool) -> Result<()> {
         let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
         check_password(password, &[&account.address.to_string(), &account.name, &self.inner.hostname, SERVICE])?;
-        self.replace_password(id, password).await
+        self.replace_password(id, password, is_temporary).await
     }
 
     /// The same for an operator at the command line, as [`Self::create_account_as_operator`].
-    pub async fn set_password_as_operator(&self, id: AccountId, password: &str) -> Result<bool> {
+    pub async fn set_password_as_operator(&self, id: AccountId, password: &str, is_temporary: bool) -> Result<bool> {
         let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
         let common = check_password_of_operator(
             password,
             &[&account.address.to_string(), &account.name, &self.inner.hostname, SERVICE],
         )?;
-        self.replace_password(id, password).await?;
+        self.replace_password(id, password, is_temporary).await?;
         Ok(common)
     }
 
-    async fn replace_password(&self, id: AccountId, password: &str) -> Result<()> {
+    async fn replace_password(&self, id: AccountId, password: &str, is_temporary: bool) -> Result<()> {
         // App passwords keep using the same salt.
         let before = crate::schema::credentials(&self.store().snapshot(), id)?;
         let scram = before.as_ref().and_then(CredentialsRecord::scram_salt);
@@ -216,7 +231,11 @@ impl Directory {
         let keys = self.keys();
         self.store()
             .transact(move |tx| {
-                live_record(tx, id)?;
+                let mut record = live_record(tx, id)?;
+                if record.must_change_password != is_temporary {
+                    record.must_change_password = is_temporary;
+                    tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());
+                }
                 let mut credentials = crate::schema::credentials(tx, id)?.unwrap_or_default();
                 (credentials.hash, credentials.salt) = (new.hash, new.salt);
                 (credentials.memory_kib, credentials.passes) = (new.memory_kib, new.passes);
@@ -514,6 +533,7 @@ fn create_account_in(
         purged: false,
         sending: None,
         sends_by_relay: false,
+        must_change_password: false,
     };
     tx.put(RealmId::DIRECTORY, schema::NEXT_ACCOUNT.to_vec(), (number + 1).to_le_bytes().to_vec());
     tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());

@@ -24,8 +24,8 @@ const MAX_TEXT_BYTES: usize = 500;
 /// What an account does to itself stands in the service's trail too, but not more often in a day: nobody can fill the
 /// service's trail with acts of their own. The account's trail has all of them.
 const OWN_ACTS_A_DAY: usize = 20;
-/// Entries of the service's trail that one call looks at for those of one account.
-const MAX_LOOKED_AT: usize = 20_000;
+/// Entries of a trail that one call looks at for those that a filter lets through.
+const MAX_LOOKED_AT: usize = 200_000;
 
 /// An entry of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl std::fmt::Display for About {
 }
 
 /// Which entries are wanted; all of them by default.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
     /// Only what was done to this account, wherever it stands. It may be a deleted one.
     pub account: Option<AccountId>,
@@ -73,6 +73,18 @@ pub struct AuditFilter {
     pub since_ms: Option<i64>,
     /// Only before this moment.
     pub before_ms: Option<i64>,
+    /// Only by an actor whose name contains this, in upper or lower case; empty is everybody.
+    pub who: String,
+    /// Only entries that say this, in upper or lower case; empty is everything.
+    pub what: String,
+}
+
+impl AuditFilter {
+    /// Whether a record is of those that are wanted; which account it stands at and when is looked at elsewhere.
+    fn admits(&self, record: &AuditRecord) -> bool {
+        let holds = |text: &str, part: &str| part.is_empty() || text.to_lowercase().contains(&part.to_lowercase());
+        holds(&record.who, self.who.trim()) && holds(&record.what, self.what.trim())
+    }
 }
 
 /// Realm and first key byte of an account's trail, or of the service's.
@@ -160,12 +172,12 @@ impl Directory {
     /// Those of the store.
     pub fn audit_search(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditEntry>> {
         let snapshot = self.store().snapshot();
-        let Some(account) = filter.account else { return page(read(&snapshot, None, filter)?, limit) };
         let is_of_it = |row: &Result<(i64, AuditRecord)>| {
-            row.as_ref().map_or(true, |(_, record)| record.account == Some(account.0))
+            row.as_ref().map_or(true, |(_, record)| filter.account.is_none_or(|one| record.account == Some(one.0)))
         };
-        let services = records(&snapshot, None, filter)?.take(MAX_LOOKED_AT).filter(is_of_it);
+        let services = wanted(&snapshot, None, filter)?.filter(is_of_it);
         let mut found = page(services.map(|row| shown(&snapshot, row?)), limit)?;
+        let Some(account) = filter.account else { return Ok(found) };
         match read(&snapshot, Some(account), filter) {
             Ok(own) => {
                 for entry in page(own, limit)? {
@@ -234,7 +246,18 @@ fn read<'a, R: Read>(
     account: Option<AccountId>,
     filter: &AuditFilter,
 ) -> Result<impl Iterator<Item = Result<AuditEntry>> + use<'a, R>> {
-    Ok(records(snapshot, account, filter)?.map(move |row| shown(snapshot, row?)))
+    Ok(wanted(snapshot, account, filter)?.map(move |row| shown(snapshot, row?)))
+}
+
+/// The entries of a trail that a filter lets through, as they are stored.
+fn wanted<'a, R: Read>(
+    snapshot: &'a R,
+    account: Option<AccountId>,
+    filter: &AuditFilter,
+) -> Result<impl Iterator<Item = Result<(i64, AuditRecord)>> + use<'a, R>> {
+    let filter = filter.clone();
+    let rows = records(snapshot, account, &filter)?.take(MAX_LOOKED_AT);
+    Ok(rows.filter(move |row| row.as_ref().map_or(true, |(_, record)| filter.admits(record))))
 }
 
 /// The same as it is stored.

@@ -308,6 +308,14 @@ impl Directory {
         Ok(listed)
     }
 
+    /// The last sign-in of an account that succeeded, if there was one in the last two weeks.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn last_sign_in(&self, account: AccountId) -> Result<Option<SignIn>> {
+        Ok(self.sign_ins(account)?.into_iter().find(|one| one.result == SignInResult::Ok))
+    }
+
     /// Notes that the owner knows a sign-in, or all of them: they are no longer shown as new.
     ///
     /// # Errors

@@ -83,6 +83,9 @@ pub struct AccountRecord {
     /// Relays may take mail that it sends while this machine is away.
     #[prost(bool, tag = "10")]
     pub sends_by_relay: bool,
+    /// Its password was set by an administrator, and its owner has to choose another.
+    #[prost(bool, tag = "11")]
+    pub must_change_password: bool,
 }
 
 /// What an account may send.

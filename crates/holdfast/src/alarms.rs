@@ -39,6 +39,21 @@ const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Drills that are shown of each archive.
 const DRILLS: usize = 10;
 
+/// Switches on the features that were off until now.
+async fn end_due(services: &Services, now_ms: i64) {
+    let features = match services.stages.switch_on_due(now_ms) {
+        Ok(features) => features,
+        Err(error) => return tracing::error!(%error, "could not switch on what was off until now"),
+    };
+    for feature in features {
+        let what = format!("switched {} on: the time was over for which it was off", feature.name());
+        let noted = tokio::time::timeout(TELL_TIMEOUT, services.directory.audit(None, "service", &what, ""));
+        if !matches!(noted.await, Ok(Ok(()))) {
+            tracing::warn!(feature = feature.name(), "switched it on; the audit trail could not be written");
+        }
+    }
+}
+
 /// Looks at everything that can alarm, until shut down.
 pub async fn serve(running: Arc<Running>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let services = &running.services;
@@ -55,6 +70,7 @@ pub async fn serve(running: Arc<Running>, shutdown: CancellationToken) -> anyhow
             tracing::error!(%error, "could not check whether the data folder is complete");
         }
         let now_ms = services.store.clock().now_ms();
+        end_due(services, now_ms).await;
         let all = look(&running);
         for alarm in &all {
             let key = format!("{}/{}", alarm.key, now_ms / DAY_MS);

@@ -7,37 +7,53 @@ mod confirm;
 mod domain;
 mod domains;
 mod entry;
+mod export;
 mod frame;
 mod help;
+mod listed;
 mod queue;
 mod reports;
 mod sending;
 mod service;
+mod signed_in;
 mod spam;
 mod trail;
 
-use axum::Router;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
+use axum::{Router, middleware};
 
 use crate::site::Site;
 
 pub use frame::TABS;
 
-/// The routes below `/admin`.
-pub fn routes() -> Router<Site> {
-    Router::new()
-        .route("/admin", get(accounts::list))
-        .route("/admin/accounts", get(accounts::list).post(accounts::change))
-        .route("/admin/accounts/{id}", get(account::one))
-        .route("/admin/domains", get(domains::list).post(domains::change))
-        .route("/admin/domains/{name}", get(domain::one).post(domain::change))
-        .route("/admin/domains/{name}/reports", get(reports::page))
-        .route("/admin/queue", get(queue::list).post(queue::change))
-        .route("/admin/queue/{id}", get(queue::one))
-        .route("/admin/service", get(service::page).post(service::change))
-        .route("/admin/continuity", get(service::continuity).post(service::start))
-        .route("/admin/spam", get(spam::page).post(spam::change))
-        .route("/admin/audit", get(trail::page))
-        .route("/admin/help", get(help::search))
-        .route("/admin/help/{name}", get(help::page))
+/// Addresses below `/admin`, and what answers there.
+fn table() -> Vec<(&'static str, MethodRouter<Site>)> {
+    vec![
+        ("/admin", get(accounts::list)),
+        ("/admin/accounts", get(accounts::list).post(accounts::change)),
+        ("/admin/accounts/{id}", get(account::one)),
+        ("/admin/domains", get(domains::list).post(domains::change)),
+        ("/admin/domains/{name}", get(domain::one).post(domain::change)),
+        ("/admin/domains/{name}/reports", get(reports::page)),
+        ("/admin/queue", get(queue::list).post(queue::change)),
+        ("/admin/queue/{id}", get(queue::one)),
+        ("/admin/service", get(service::page).post(service::change)),
+        ("/admin/continuity", get(service::continuity).post(service::start)),
+        ("/admin/spam", get(spam::page).post(spam::change)),
+        ("/admin/audit", get(trail::page)),
+        ("/admin/audit/export", get(export::file)),
+        ("/admin/help", get(help::search)),
+        ("/admin/help/{name}", get(help::page)),
+    ]
+}
+
+/// The routes below `/admin`. Only administrators get to any of them, whatever a page asks for besides.
+pub fn routes(site: &Site) -> Router<Site> {
+    let pages = table().into_iter().fold(Router::new(), |router, (path, answers)| router.route(path, answers));
+    pages.route_layer(middleware::from_fn_with_state(site.clone(), frame::only_administrators))
+}
+
+/// The addresses of the pages, as the router has them: tests try each.
+pub fn paths() -> Vec<&'static str> {
+    table().into_iter().map(|(path, _)| path).collect()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::Response;
+use continuity::stage::Feature;
 use directory::{AccountId, AccountRealm, Display, Role, Session, Settings};
 use jiff::Timestamp;
 
@@ -47,6 +48,8 @@ pub struct Caller {
     pub name: String,
     /// Whether it is an administrator.
     pub admin: bool,
+    /// An administrator has set its password: its owner chooses another before anything else.
+    pub must_change_password: bool,
     /// `auto`, `light` or `dark`.
     pub theme: &'static str,
     /// Settings.
@@ -92,11 +95,24 @@ impl FromRequestParts<Site> for Caller {
         let Some(session) = site.directory.session_when_restored(token).await? else { return Err(sign_in()) };
         let caller = Self::of(site.clone(), session, peer, &jar)?.ok_or_else(sign_in)?;
         lasting::hold(&parts.extensions, site, &caller.session, caller.admin);
+        if caller.must_change_password && !leads_to_a_new_password(parts.uri.path()) && caller.may_change_settings() {
+            return Err(Fault::ChangePassword);
+        }
         Ok(caller)
     }
 }
 
+/// Whether a page is open while a new password has to be chosen.
+fn leads_to_a_new_password(path: &str) -> bool {
+    matches!(path, "/settings/security" | "/settings/password" | "/signout")
+}
+
 impl Caller {
+    /// Whether the settings are switched on.
+    fn may_change_settings(&self) -> bool {
+        self.site.options.operator.as_ref().is_none_or(|operator| operator.situation().has(Feature::Options))
+    }
+
     fn of(site: Site, session: Session, peer: Peer, jar: &Jar) -> Result<Option<Self>> {
         doorkit::span::note_account(session.account.0);
         let Some(account) = site.directory.account(session.account)? else { return Ok(None) };
@@ -113,6 +129,7 @@ impl Caller {
             addresses,
             name: if settings.display_name.is_empty() { account.name } else { settings.display_name.clone() },
             admin: account.role == Role::Admin,
+            must_change_password: account.must_change_password,
             theme: match display.theme.as_str() {
                 "light" => "light",
                 "dark" => "dark",

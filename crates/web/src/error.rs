@@ -18,6 +18,8 @@ use crate::wording::{capital, words_for};
 pub enum Fault {
     /// Sign in first, then go to this path.
     SignIn(String),
+    /// Choose a new password first.
+    ChangePassword,
     /// There is no such page, message or mailbox.
     NotFound(&'static str),
     /// Not permitted, with the reason.
@@ -57,7 +59,7 @@ impl Fault {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::SignIn(_) => StatusCode::SEE_OTHER,
+            Self::SignIn(_) | Self::ChangePassword => StatusCode::SEE_OTHER,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
@@ -72,6 +74,7 @@ impl Fault {
     const fn code(&self) -> &'static str {
         match self {
             Self::SignIn(_) => "sign-in",
+            Self::ChangePassword => "change-password",
             Self::NotFound(_) => "not-found",
             Self::Forbidden(_) => "forbidden",
             Self::Bad(_) => "bad-request",
@@ -86,6 +89,7 @@ impl Fault {
     fn words(&self) -> (&'static str, String) {
         match self {
             Self::SignIn(_) => ("Sign in", "Sign in to continue.".to_owned()),
+            Self::ChangePassword => ("Choose a new password", "Choose a new password first.".to_owned()),
             Self::NotFound(what) => ("Not found", format!("{what} It may have been moved or deleted.")),
             Self::Forbidden(why) => ("Not allowed", (*why).to_owned()),
             Self::Bad(why) => ("That didn’t work", why.clone()),
@@ -163,6 +167,9 @@ impl IntoResponse for Fault {
         if let Self::SignIn(next) = &self {
             let next: String = form_urlencoded(next);
             return Redirect::to(&format!("/signin?next={next}")).into_response();
+        }
+        if matches!(self, Self::ChangePassword) {
+            return Redirect::to("/settings/security").into_response();
         }
         let (heading, text) = self.words();
         let status = self.status();

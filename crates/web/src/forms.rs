@@ -43,6 +43,11 @@ impl Posted {
         self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
+    /// All fields, in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// A field with a path of this site; `/` if it holds no such path.
     pub fn local(&self, name: &str) -> String {
         local(self.get(name)).unwrap_or("/").to_owned()

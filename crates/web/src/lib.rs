@@ -71,6 +71,7 @@ use axum::{Router, middleware};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
+pub use admin::paths as admin_paths;
 pub use cookies::Peer;
 pub use error::EndsWithoutAnswer;
 pub use help::HelpPage;
@@ -122,7 +123,7 @@ impl WebDoor {
             .merge(contacts::routes())
             .merge(searches::routes())
             .merge(settings::routes())
-            .merge(admin::routes())
+            .merge(admin::routes(&site))
             .merge(rewind::routes())
             .merge(discovery::routes())
             .fallback(async || error::Fault::NotFound("There is no such page."))

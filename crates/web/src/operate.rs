@@ -1,7 +1,7 @@
 //! What administrators see and start of the whole service, which the doors know nothing of: the process that serves gives
 //! it to the pages.
 
-use continuity::stage::{Feature, Situation, Stage};
+use continuity::stage::{Feature, Situation, Stage, WhyOff};
 
 /// The process behind the pages, as administrators see it. Calls may block for a moment.
 pub trait Operator: Send + Sync {
@@ -23,11 +23,11 @@ pub trait Operator: Send + Sync {
     /// # Errors
     /// What went wrong, in words.
     fn follow_plan(&self) -> Result<(), String>;
-    /// Switches a feature on or off.
+    /// Switches a feature on, or off with why and until when.
     ///
     /// # Errors
     /// What went wrong, in words.
-    fn switch(&self, feature: Feature, on: bool) -> Result<(), String>;
+    fn switch(&self, feature: Feature, off: Option<WhyOff>) -> Result<(), String>;
     /// Tells people something, above every page.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub enum Problem {
     PasswordsDiffer,
     /// The password that confirms a change is wrong.
     WrongCurrentPassword,
+    /// An administrator has set the password; its owner has to choose another.
+    MustChangePassword,
     /// The directory can't check a password now.
     PasswordNotChecked,
     /// The code that turns on two-step sign-in doesn't fit.
@@ -107,6 +109,7 @@ impl Problem {
             Self::WrongSetupToken => "setup-token-wrong",
             Self::PasswordsDiffer => "passwords-differ",
             Self::WrongCurrentPassword => "password-wrong",
+            Self::MustChangePassword => "password-must-change",
             Self::PasswordNotChecked => "password-not-checked",
             Self::UnknownTimeZone(_) => "time-zone-unknown",
             Self::NotASender(_) => "sender-invalid",
@@ -150,6 +153,10 @@ impl Problem {
             Self::WrongSetupToken => "That setup token is wrong. Copy it from the terminal again.".to_owned(),
             Self::PasswordsDiffer => "The passwords don’t match. Enter the same password twice.".to_owned(),
             Self::WrongCurrentPassword => "The current password is wrong.".to_owned(),
+            Self::MustChangePassword => {
+                "An administrator has set your password. Choose a new one now: the rest of your account opens then."
+                    .to_owned()
+            }
             Self::PasswordNotChecked => "Your password can’t be checked right now. Try again in a moment.".to_owned(),
             Self::WrongNewCode => "That code didn’t work. Wait for a new one in your app, then enter it.".to_owned(),
             Self::UnknownTimeZone(zone) => {
@@ -326,6 +333,7 @@ mod tests {
             Problem::WrongSetupToken,
             Problem::PasswordsDiffer,
             Problem::WrongCurrentPassword,
+            Problem::MustChangePassword,
             Problem::PasswordNotChecked,
             Problem::WrongNewCode,
             Problem::UnknownTimeZone("Mars/Phobos".to_owned()),

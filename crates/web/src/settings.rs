@@ -36,6 +36,7 @@ use crate::{notice, options::MIN_PASSWORD, qr};
 
 use common::{Ask, Tabs, confirm, fresh, note, surroundings, tell_self};
 pub use common::{TABS, browser, tell, tell_by};
+pub use sessions::said as said_of;
 
 /// The routes below `/settings`.
 pub fn routes() -> Router<Site> {
@@ -123,7 +124,7 @@ async fn security_page(caller: Caller, aside: Aside) -> Result<Response> {
                 shell: surroundings(caller, aside.done.as_deref(), "/settings/security")?,
                 tabs: TABS,
                 here: "/settings/security",
-                problem: None,
+                problem: caller.must_change_password.then_some(Problem::MustChangePassword),
                 wrong: aside.wrong,
                 ask: aside.ask,
                 min_password: MIN_PASSWORD,

@@ -65,9 +65,10 @@ async fn what_is_done_to_an_account_stands_in_its_trail_and_the_services_under_i
     assert_eq!(all()[0], gone[0]);
     // Between two moments.
     let at = directory.audit_search(&AuditFilter::default(), 10).unwrap()[2].at_ms;
-    let between = AuditFilter { account: None, since_ms: Some(at), before_ms: Some(at + 1) };
+    let between = AuditFilter { account: None, since_ms: Some(at), before_ms: Some(at + 1), ..AuditFilter::default() };
     assert_eq!(names(directory.audit_search(&between, 10).unwrap()), [of("added the domain x.example", "")]);
-    let upside_down = AuditFilter { account: None, since_ms: Some(at), before_ms: Some(at - 1) };
+    let upside_down =
+        AuditFilter { account: None, since_ms: Some(at), before_ms: Some(at - 1), ..AuditFilter::default() };
     assert!(directory.audit_search(&upside_down, 10).unwrap().is_empty());
 }
 
@@ -106,4 +107,35 @@ async fn an_account_cant_fill_the_services_trail_with_acts_of_its_own() {
     world.pass_ms(2 * DAY_MS);
     directory.audit(Some(world.bert), "bert@here.example", "act 31", "").await.unwrap();
     assert_eq!(directory.audit_trail(None, None, 100).unwrap().len(), 22);
+}
+
+#[tokio::test]
+async fn the_trail_is_searched_by_actor_and_by_words() {
+    let world = World::new().await;
+    let (directory, bert) = (&world.directory, world.bert);
+    for (who, what, account) in [
+        ("Anna@here.example", "set the password", Some(bert)),
+        ("command line", "added the domain M\u{fc}nchen.example", None),
+        ("service", "set MTA-STS of the domain x.example", None),
+        ("anna@here.example", "dropped 3 messages in the queue", None),
+    ] {
+        world.pass_ms(1);
+        directory.audit(account, who, what, "").await.unwrap();
+    }
+    let found = |account, who: &str, what: &str| {
+        let filter = AuditFilter { account, who: who.to_owned(), what: what.to_owned(), ..AuditFilter::default() };
+        directory.audit_search(&filter, 10).unwrap().into_iter().map(|entry| entry.what).collect::<Vec<_>>()
+    };
+    assert_eq!(found(None, "anna", ""), ["dropped 3 messages in the queue", "set the password"]);
+    assert_eq!(found(None, " ANNA@HERE ", "PASS"), ["set the password"]);
+    assert_eq!(found(None, "", "m\u{fc}nchen"), ["added the domain M\u{fc}nchen.example"]);
+    assert_eq!(found(None, "", "set "), ["set MTA-STS of the domain x.example", "set the password"]);
+    assert_eq!(found(Some(bert), "", "set "), ["set the password"]);
+    assert_eq!(found(Some(bert), "service", ""), Vec::<String>::new());
+    assert_eq!(found(None, "nobody", ""), Vec::<String>::new());
+    // The end of a page is found again by its moment, also when entries between do not match.
+    let filter = AuditFilter { who: "anna".to_owned(), ..AuditFilter::default() };
+    let first = directory.audit_search(&filter, 1).unwrap();
+    let next = AuditFilter { before_ms: Some(first[0].at_ms), ..filter };
+    assert_eq!(directory.audit_search(&next, 1).unwrap()[0].what, "set the password");
 }

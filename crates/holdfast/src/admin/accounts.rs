@@ -58,14 +58,15 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             return super::sign_ins::listed(services, &account, output).await;
         }
         AccountCommand::Set(args) => return set(services, args, output).await,
-        AccountCommand::Passwd { address, password } => {
+        AccountCommand::Passwd { address, must_change, password } => {
             let account = find(services, &address).await?;
-            let common = directory.set_password_as_operator(account.id, &password.password).await?;
+            let common = directory.set_password_as_operator(account.id, &password.password, must_change).await?;
             tell(services, account.id, &AccessChange::Password).await;
             output.line(format!("set a new password for {address}; its web sessions have ended")).await;
             warn_if(common, output).await;
             told(&address, &password, output).await;
-            (Some(account.id), "set the password".to_owned())
+            let audited = if must_change { "set a password that must be changed" } else { "set the password" };
+            (Some(account.id), audited.to_owned())
         }
         AccountCommand::Disable { address } => {
             let account = find(services, &address).await?;
@@ -308,6 +309,8 @@ async fn list(services: &Services, account: &Account, output: &Output) -> anyhow
         Err(error) => return Err(error.into()),
     };
     let admin = account.role == Role::Admin;
+    // Not there yet of an account that is being restored.
+    let signed_in = services.directory.last_sign_in(account.id).ok().flatten();
     if output.json() {
         let object = serde_json::json!({
             "address": account.address.to_string(),
@@ -317,6 +320,8 @@ async fn list(services: &Services, account: &Account, output: &Output) -> anyhow
             "messages": quota.map(|quota| quota.messages),
             "used_bytes": quota.map(|quota| quota.used_bytes),
             "quota_bytes": quota.and_then(|quota| quota.limit_bytes),
+            "last_sign_in_ms": signed_in.as_ref().map(|one| one.last_ms),
+            "last_sign_in_by": signed_in.as_ref().map(|one| one.service.map_or("several", Service::name)),
         });
         output.object(object).await;
         return Ok(());
@@ -334,6 +339,10 @@ async fn list(services: &Services, account: &Account, output: &Output) -> anyhow
     if !account.enabled {
         line.push_str("  disabled");
     }
+    if let Some(one) = signed_in {
+        let by = one.service.map_or("several ways", Service::title);
+        line.push_str(&format!("  signed in {} by {by}", moment(one.last_ms)));
+    }
     output.line(line).await;
     Ok(())
 }
@@ -348,7 +357,7 @@ fn used_of(used_bytes: u64, limit_bytes: Option<u64>) -> String {
 pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
     match command {
         AdminCommand::Account(
-            AccountCommand::Add { address, password, .. } | AccountCommand::Passwd { address, password },
+            AccountCommand::Add { address, password, .. } | AccountCommand::Passwd { address, password, .. },
         ) => {
             // Before anybody types a password in vain.
             mailkit::EmailAddress::parse(address).with_context(|| format!("\u{201c}{address}\u{201d}"))?;

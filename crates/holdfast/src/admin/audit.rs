@@ -15,6 +15,8 @@ pub async fn run(services: &Services, args: AuditArgs, output: &Output) -> anyho
         account: args.address.as_deref().map(|address| account(services, address)).transpose()?,
         since_ms: at(&args.since)?,
         before_ms: at(&args.until)?,
+        who: args.by.unwrap_or_default(),
+        what: args.what.unwrap_or_default(),
     };
     let mut left = args.limit;
     while left > 0 {

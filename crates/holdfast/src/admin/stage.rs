@@ -3,23 +3,30 @@
 use std::{
     fmt::Write as _,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
-use continuity::stage::{Feature, Health, Plan, Progress, Stage};
+use continuity::stage::{Feature, Health, Plan, Progress, Stage, WhyOff};
 
+use super::accounts::WHO;
 use crate::{
     cli::{AdminCommand, StageCommand},
+    config::Span,
     gates::Gates,
     output::Output,
     restoring::Restoring,
     running::Running,
+    services::Services,
+    told::moment,
 };
 
 /// The largest plan file.
 const MAX_PLAN_BYTES: u64 = 32 * 1024;
 /// The longest text for people.
 const MAX_SAY_CHARACTERS: usize = 500;
+/// How long the audit trail may take.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads the plan's file where the command was typed.
 pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
@@ -41,9 +48,18 @@ pub async fn run(running: &Arc<Running>, command: StageCommand, output: &Output)
             let stage: Stage = stage.parse()?;
             stages.next_plan();
             stages.set(stage)?;
+            note(services, &format!("set the stage {stage}")).await;
         }
-        StageCommand::Off { feature } => stages.switch(feature.parse()?, false)?,
-        StageCommand::On { feature } => stages.switch(feature.parse()?, true)?,
+        StageCommand::Off { feature, reason, r#for } => {
+            let feature: Feature = feature.parse()?;
+            stages.switch_off(feature, &why_off(services, &reason, r#for.as_deref())?)?;
+            note(services, &format!("switched {} off", feature.name())).await;
+        }
+        StageCommand::On { feature } => {
+            let feature: Feature = feature.parse()?;
+            stages.switch(feature, true)?;
+            note(services, &format!("switched {} on", feature.name())).await;
+        }
         StageCommand::Say { text } => {
             let length = text.chars().count();
             ensure!(
@@ -89,6 +105,25 @@ pub async fn run(running: &Arc<Running>, command: StageCommand, output: &Output)
     Ok(())
 }
 
+/// Writes into the audit trail what was done. The stage is set also while nothing can be written, since it is set to find
+/// out why.
+async fn note(services: &Services, what: &str) {
+    let noted = tokio::time::timeout(NOTE_TIMEOUT, services.directory.audit(None, WHO, what, ""));
+    if !matches!(noted.await, Ok(Ok(()))) {
+        tracing::warn!(what, "the audit trail could not be written");
+    }
+}
+
+fn why_off(services: &Services, reason: &str, time: Option<&str>) -> anyhow::Result<WhyOff> {
+    let length = reason.chars().count();
+    let limit = WhyOff::MAX_REASON_CHARACTERS;
+    ensure!(length <= limit, "the reason is too long: {length} characters, the limit is {limit}");
+    let now_ms = services.store.clock().now_ms();
+    let time = time.map(str::parse::<Span>).transpose().map_err(anyhow::Error::msg)?;
+    let until_ms = time.map(|time| now_ms.saturating_add(i64::try_from(time.0.as_millis()).unwrap_or(i64::MAX)));
+    Ok(WhyOff { reason: reason.trim().to_owned(), until_ms })
+}
+
 fn described(step: &continuity::stage::Step) -> String {
     let mut line = format!("{:<8}", step.stage.name());
     if !step.gates.is_empty() {
@@ -119,6 +154,7 @@ fn json_of(running: &Running) -> serde_json::Value {
         "works": now.stage.works(),
         "chosen_stage": chosen.name(),
         "off": off,
+        "why_off": now.why_off,
         "people_are_told": now.say,
         "stopped": services.store.stopped(),
         "waiting": running.primary.get().and_then(|primary| primary.waiting()).map(|waiting| waiting.to_string()),
@@ -138,9 +174,12 @@ async fn show(running: &Running, output: &Output) {
     if chosen != now.stage {
         output.line(format!("moving to {chosen}, the chosen stage")).await;
     }
-    let off: Vec<_> = Feature::ALL.into_iter().filter(|feature| !now.has(*feature)).map(Feature::name).collect();
-    if !off.is_empty() {
-        output.line(format!("off: {}", off.join(", "))).await;
+    for feature in Feature::ALL.into_iter().filter(|feature| !now.has(*feature)) {
+        let why = now.why_off.get(&feature);
+        let reason =
+            why.filter(|why| !why.reason.is_empty()).map_or_else(String::new, |why| format!(": {}", why.reason));
+        let until = why.and_then(|why| why.until_ms).map_or_else(String::new, |at| format!(", until {}", moment(at)));
+        output.line(format!("off: {}{until}{reason}", feature.name())).await;
     }
     if !now.say.is_empty() {
         output.line(format!("announcement: {}", now.say)).await;

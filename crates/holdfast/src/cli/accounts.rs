@@ -42,6 +42,9 @@ pub enum AccountCommand {
     Passwd {
         /// The account's address.
         address: String,
+        /// Its owner must choose a new password when they sign in on the web.
+        #[arg(long)]
+        must_change: bool,
         #[command(flatten)]
         password: PasswordArgs,
     },
@@ -271,6 +274,12 @@ pub struct AuditArgs {
     /// Only before this time.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
+    /// Only by an actor whose name contains this: an administrator's address, "command line" or "service".
+    #[arg(long, value_name = "TEXT")]
+    pub by: Option<String>,
+    /// Only entries that contain this, in upper or lower case.
+    #[arg(long, value_name = "TEXT")]
+    pub what: Option<String>,
     /// The highest number of entries to print.
     #[arg(long, default_value_t = 50)]
     pub limit: usize,

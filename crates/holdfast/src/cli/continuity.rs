@@ -19,6 +19,12 @@ pub enum StageCommand {
     Off {
         /// sign-up, options, administration, search, sending, rewind or address-book.
         feature: String,
+        /// Why; people read it.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+        /// Turn it on again after this time, for example "2 h".
+        #[arg(long, value_name = "TIME")]
+        r#for: Option<String>,
     },
     /// Turn a feature on again.
     On {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use anyhow::Context as _;
 use continuity::{
     archive::line::Line as ArchiveLine,
-    stage::{Feature, Health, Plan, Progress, Situation, Stage},
+    stage::{Feature, Health, Plan, Progress, Situation, Stage, WhyOff},
 };
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::mpsc};
@@ -84,8 +84,10 @@ impl Operator for Operating {
         Ok(())
     }
 
-    fn switch(&self, feature: Feature, on: bool) -> Result<(), String> {
-        self.running.services.stages.switch(feature, on).map_err(words)
+    fn switch(&self, feature: Feature, off: Option<WhyOff>) -> Result<(), String> {
+        let stages = &self.running.services.stages;
+        let done = off.map_or_else(|| stages.switch(feature, true), |why| stages.switch_off(feature, &why));
+        done.map_err(words)
     }
 
     fn say(&self, text: &str) -> Result<(), String> {

@@ -18,7 +18,7 @@ use continuity::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{down_page, gates::Gates, restoring::Restoring, running::Running, services::Services};
+use crate::{down_page, gates::Gates, restoring::Restoring, running::Running, services::Services, told::moment};
 
 /// Between two looks at how far a restore is, for the line above every page.
 const RESTORE_LINE_EVERY: Duration = Duration::from_secs(2);
@@ -135,6 +135,14 @@ fn one_feature(feature: Feature, now: &Situation) -> DownPage {
         Feature::AddressBook => "The address book is",
     };
     let mut text = format!("{what} turned off for now.");
+    if let Some(why) = now.why_off.get(&feature) {
+        if !why.reason.is_empty() {
+            text = format!("{text} Reason: {}.", why.reason.trim_end_matches('.'));
+        }
+        if let Some(until_ms) = why.until_ms {
+            text = format!("{text} It is expected back at {}.", moment(until_ms));
+        }
+    }
     if !now.say.is_empty() {
         text = format!("{text} {}", now.say);
     }

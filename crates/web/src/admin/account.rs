@@ -6,10 +6,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use delivery::AccessChange;
 use directory::{Account, AccountId, AppPasswordId, DirectoryError, Role, SessionId};
 use mailkit::EmailAddress;
+use serde::Deserialize;
 
 use super::entry::{self, Line, line, new_password, quota};
 use super::frame::{TABS, Tabs, admin, counted, domain_of, failed, note_of, surroundings};
 use super::sending::{self, Shown};
+use super::signed_in::{self, SignInLine};
 use super::trail;
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
@@ -47,9 +49,14 @@ struct AccountPage {
     /// Its further addresses, as the DNS has them and as people read them; catch-alls begin with `@`.
     aliases: Vec<(String, String)>,
     totp: bool,
+    /// Its owner has to choose a new password.
+    must_change: bool,
     domain: String,
     sessions: Vec<SessionLine>,
     apps: Vec<AppLine>,
+    sign_ins: Vec<SignInLine>,
+    /// Sign-ins that are not shown.
+    more_sign_ins: usize,
     sending: Shown,
     trail: Vec<trail::Line>,
     messages: String,
@@ -77,12 +84,26 @@ pub struct Aside {
     pub typed_alias: String,
     pub typed_address: String,
     pub typed_quota: Option<String>,
+    /// All sign-ins are shown.
+    pub all_sign_ins: bool,
+}
+
+/// What the page shows all of.
+#[derive(Deserialize)]
+pub struct Wish {
+    sign_ins: Option<String>,
 }
 
 /// `GET /admin/accounts/{id}`
-pub async fn one(caller: Caller, Path(id): Path<String>, Query(place): Query<Place>) -> Result<Response> {
+pub async fn one(
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(place): Query<Place>,
+    Query(wish): Query<Wish>,
+) -> Result<Response> {
     let id = id.parse().map(AccountId).map_err(|_| Fault::NotFound("There is no such account."))?;
-    page(admin(caller)?, id, Aside { done: place.done, ..Aside::default() }).await
+    page(admin(caller)?, id, Aside { done: place.done, all_sign_ins: wish.sign_ins.is_some(), ..Aside::default() })
+        .await
 }
 
 /// The page of an account.
@@ -107,6 +128,7 @@ pub async fn page(caller: Caller, id: AccountId, aside: Aside) -> Result<Respons
                 used: app.last_used_ms.map_or_else(|| "never".to_owned(), |ms| calendar.ago(ms)),
             });
             let aliases = directory.addresses_of(id)?.into_iter().skip(1);
+            let (sign_ins, more_sign_ins) = signed_in::shown(caller, id, aside.all_sign_ins)?;
             let messages = caller.site.mailstore.quota(account.id.realm()).ok();
             let own_quota = if account.quota_bytes > 0 { size_typed(account.quota_bytes) } else { String::new() };
             let page = AccountPage {
@@ -125,15 +147,18 @@ pub async fn page(caller: Caller, id: AccountId, aside: Aside) -> Result<Respons
                 typed_address: aside.typed_address,
                 aliases: aliases.map(|alias| (alias.clone(), readable(&alias))).collect(),
                 totp: directory.totp_enabled(id)?,
+                must_change: account.must_change_password,
                 domain: readable(&domain_of(caller)),
                 sessions: sessions.collect(),
                 apps: apps.collect(),
+                sign_ins,
+                more_sign_ins,
                 sending: sending::shown(caller, id)?,
                 trail: directory
                     .audit_trail(Some(id), None, LATEST)?
                     .into_iter()
                     .take(LATEST)
-                    .map(|entry| trail::Line::of(entry, &calendar))
+                    .map(|entry| trail::Line::of(entry, &calendar, directory))
                     .collect(),
                 messages: messages.map_or_else(String::new, |quota| counted(quota.messages, "message", "messages")),
                 line,
@@ -252,8 +277,17 @@ async fn password(caller: &Caller, id: AccountId, form: &Posted) -> Result<Done,
         }
         given => (None, given.to_owned()),
     };
-    caller.site.directory.set_password(id, &password).await.map_err(|error| ("password", error))?;
-    Ok(Done { made, ..Done::new("set the password").telling(AccessChange::Password) })
+    let directory = &caller.site.directory;
+    // Nobody is asked for another password in the middle of their own work.
+    let is_temporary = form.get("must") == "1" && id != caller.account;
+    let set = if is_temporary {
+        directory.set_temporary_password(id, &password).await
+    } else {
+        directory.set_password(id, &password).await
+    };
+    set.map_err(|error| ("password", error))?;
+    let audited = if is_temporary { "set a password that must be changed" } else { "set the password" };
+    Ok(Done { made, ..Done::new(audited).telling(AccessChange::Password) })
 }
 
 async fn addresses(caller: &Caller, account: &Account, form: &Posted) -> Result<Done, Refused> {

@@ -3,25 +3,22 @@
 use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Redirect, Response};
-use directory::{Account, AccountId, DirectoryError, NewAccount, Role};
+use directory::{AccountId, DirectoryError, NewAccount, Role};
 use mailkit::EmailAddress;
-use serde::Deserialize;
 
 use super::account::{self, Aside};
-use super::entry::{Line, in_full, line, new_password, quota};
-use super::frame::{TABS, Tabs, admin, domain_of, failed, note_of, surroundings};
+use super::entry::{in_full, new_password, quota};
+use super::frame::{TABS, Tabs, admin, counted, domain_of, failed, note_of, surroundings};
+use super::listed::{Listed, STATES, Wanted, listed};
 use crate::caller::Caller;
-use crate::error::{Fault, Result, form_urlencoded};
+use crate::error::{Fault, Result};
 use crate::forms::Posted;
-use crate::listing::count;
 use crate::templates::Shell;
 use crate::time::size;
 use crate::view::{self, Page};
 use crate::wrong::{Wrong, readable};
 use crate::{notice, options::MIN_PASSWORD};
 
-/// Accounts on a page of the list.
-const PAGE: usize = 50;
 /// Deleted accounts that are shown, the newest ones.
 const DELETED: usize = 50;
 
@@ -41,12 +38,13 @@ struct ListPage {
     default_quota: String,
     /// The address and the password of an account that was just made, where the password was made too.
     made: Option<(String, String)>,
-    query: String,
-    total: String,
-    /// There are so many that one looks for them.
-    many: bool,
-    accounts: Vec<Line>,
-    next: Option<String>,
+    wanted: Wanted,
+    /// What the list can be narrowed to: value, and in words.
+    states: [(&'static str, &'static str); STATES.len()],
+    filtered: bool,
+    /// `3 accounts`, or how many of them match.
+    heading: String,
+    list: Listed,
     deleted: Vec<Deleted>,
     deleted_further: usize,
 }
@@ -67,16 +65,6 @@ struct Typed {
     admin: bool,
 }
 
-/// Which page of the list.
-#[derive(Clone, Default, Deserialize)]
-pub struct Wanted {
-    #[serde(default)]
-    q: String,
-    #[serde(default)]
-    after: String,
-    pub done: Option<String>,
-}
-
 /// What the list shows besides itself.
 #[derive(Default)]
 struct Beside {
@@ -93,24 +81,10 @@ pub async fn list(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Respon
 async fn list_page(caller: Caller, wanted: Wanted, beside: Beside) -> Result<Response> {
     caller
         .blocking(move |caller| {
-            let mut all = caller.site.directory.accounts()?;
-            let many = all.len() > PAGE;
-            let query = wanted.q.trim().to_lowercase();
-            let matches = |account: &Account| {
-                let address = account.address.canonical();
-                address.contains(&query)
-                    || readable(&address).contains(&query)
-                    || account.name.to_lowercase().contains(&query)
-            };
-            all.retain(matches);
-            let total = count(all.len() as u32, "account");
-            all.sort_by_cached_key(|account| account.address.canonical());
-            all.retain(|account| account.address.canonical() > wanted.after);
-            let more = all.len() > PAGE;
-            all.truncate(PAGE);
-            let next = all.last().filter(|_| more).map(|last| {
-                format!("/admin?q={}&after={}", form_urlencoded(&query), form_urlencoded(&last.address.canonical()))
-            });
+            let list = listed(caller, &wanted)?;
+            let all = counted(list.all as u64, "account", "accounts");
+            let filtered = wanted.is_filtered();
+            let heading = if filtered { format!("{} of {all}", list.total) } else { all };
             let calendar = caller.calendar();
             let deleted = caller.site.directory.deleted()?;
             let mut typed = beside.typed;
@@ -131,11 +105,11 @@ async fn list_page(caller: Caller, wanted: Wanted, beside: Beside) -> Result<Res
                 min_password: MIN_PASSWORD,
                 default_quota: if default_quota > 0 { size(default_quota) } else { String::new() },
                 made: beside.made,
-                query: wanted.q.trim().to_owned(),
-                total,
-                many,
-                accounts: all.iter().map(|account| line(caller, account)).collect(),
-                next,
+                wanted,
+                states: STATES,
+                filtered,
+                heading,
+                list,
                 deleted_further: deleted.len().saturating_sub(DELETED),
                 deleted: deleted
                     .into_iter()

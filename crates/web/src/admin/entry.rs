@@ -4,6 +4,7 @@ use delivery::AccessChange;
 use directory::{Account, AccountId, Role};
 
 use super::frame::domain_of;
+use super::signed_in;
 use crate::caller::Caller;
 use crate::query;
 use crate::time::size;
@@ -20,7 +21,12 @@ pub struct Line {
     pub admin: bool,
     pub disabled: bool,
     pub this: bool,
+    /// Its sending is stopped; only lists look.
+    pub stopped: bool,
     pub used: String,
+    /// When it was last signed in to, and by what.
+    pub seen: String,
+    pub created: String,
 }
 
 impl Line {
@@ -44,6 +50,9 @@ pub fn line(caller: &Caller, account: &Account) -> Line {
         name: account.name.clone(),
         admin: account.role == Role::Admin,
         disabled: !account.enabled,
+        stopped: false,
+        seen: signed_in::last(caller, account),
+        created: caller.calendar().when(account.created_ms).short,
         used: used.map_or_else(String::new, |quota| match quota.limit_bytes.filter(|limit| *limit > 0) {
             Some(limit) => format!("{} of {}", size(quota.used_bytes), size(limit)),
             None => size(quota.used_bytes),

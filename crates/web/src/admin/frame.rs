@@ -1,6 +1,8 @@
 //! What the administrators' pages have in common: who may see them, their tabs, and what they note in the audit trail.
 
+use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::caller::Caller;
@@ -25,6 +27,12 @@ pub const TABS: Tabs = &[
 /// Lets administrators pass.
 pub fn admin(caller: Caller) -> Result<Caller> {
     if caller.admin { Ok(caller) } else { Err(Fault::Forbidden("These pages are for administrators.")) }
+}
+
+/// The door of all these pages: visitors sign in first, and nobody but administrators gets further.
+pub async fn only_administrators(caller: Caller, request: Request, next: Next) -> Result<Response> {
+    admin(caller)?;
+    Ok(next.run(request).await)
 }
 
 /// What surrounds a page, with the notice of what was done.

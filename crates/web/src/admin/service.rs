@@ -6,7 +6,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Redirect, Response};
-use continuity::stage::{Feature, Stage};
+use continuity::stage::{Feature, Situation, Stage, WhyOff};
 
 use super::confirm::{self, Question};
 use super::frame::{TABS, Tabs, admin, failed, note, surroundings};
@@ -41,6 +41,8 @@ struct ServicePage {
     coming: String,
     below_open: bool,
     features: Vec<FeatureLine>,
+    /// For how long one can be switched off: value, and in words.
+    off_for: [(&'static str, &'static str); OFF_FOR.len()],
     say: String,
     max_say: usize,
     jobs: Vec<JobLine>,
@@ -57,6 +59,8 @@ struct FeatureLine {
     name: &'static str,
     what: &'static str,
     on: bool,
+    /// Why it is off, and until when; may be empty.
+    why: String,
     /// Switching it off would close these pages.
     own: bool,
 }
@@ -110,6 +114,29 @@ const fn what_is(feature: Feature) -> &'static str {
     }
 }
 
+fn why_off(now: &Situation, feature: Feature, calendar: &Calendar) -> String {
+    let Some(why) = now.why_off.get(&feature) else { return String::new() };
+    let until = why.until_ms.map(|until_ms| format!("until {}", calendar.stamp(until_ms)));
+    let reason = Some(why.reason.clone()).filter(|reason| !reason.is_empty());
+    reason.into_iter().chain(until).collect::<Vec<_>>().join(", ")
+}
+
+/// For how long a feature is switched off: hours, and in words.
+const OFF_FOR: [(&str, &str); 5] =
+    [("", "Until switched on"), ("1", "For 1 hour"), ("4", "For 4 hours"), ("24", "For 1 day"), ("168", "For 7 days")];
+const HOUR_MS: i64 = 3_600_000;
+
+/// Why a feature is to be off, and until when, as the form says.
+fn off_by(caller: &Caller, form: &Posted) -> Result<WhyOff, String> {
+    let reason = form.get("reason").trim().to_owned();
+    let (length, limit) = (reason.chars().count(), WhyOff::MAX_REASON_CHARACTERS);
+    if length > limit {
+        return Err(format!("The reason has {length} characters. It can have at most {limit}."));
+    }
+    let hours = OFF_FOR.iter().find(|(hours, _)| *hours == form.get("for")).and_then(|(hours, _)| hours.parse().ok());
+    Ok(WhyOff { reason, until_ms: hours.map(|hours: i64| caller.now_ms() + hours * HOUR_MS) })
+}
+
 fn operator(caller: &Caller) -> Result<Arc<dyn Operator>> {
     let operator = caller.site.options.operator.clone();
     operator.ok_or(Fault::NotFound("This process has no such page."))
@@ -152,9 +179,11 @@ async fn service_page(caller: Caller, problem: Option<String>, done: Option<Stri
                         name: feature.name(),
                         what: what_is(feature),
                         on: !now.off.contains(&feature),
+                        why: why_off(&now, feature, &calendar),
                         own: feature == Feature::Administration,
                     })
                     .into(),
+                off_for: OFF_FOR,
                 say: now.say,
                 max_say: MAX_SAY_CHARACTERS,
                 under_way: jobs.iter().any(|report| report.ended_ms.is_none()),
@@ -197,8 +226,14 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
                     "These pages can\u{2019}t switch themselves off. On the server: holdfast stage off administration";
                 return service_page(caller, Some(text.to_owned()), None).await;
             }
-            let audited = format!("switched {feature} {}", if on { "on" } else { "off" }, feature = feature.name());
-            (on_thread(&operator, move |it| it.switch(feature, on)).await?, audited, "saved")
+            let off = match if on { Ok(None) } else { off_by(&caller, &form).map(Some) } {
+                Ok(off) => off,
+                Err(problem) => return service_page(caller, Some(problem), None).await,
+            };
+            let reason = off.as_ref().map_or("", |off| off.reason.as_str());
+            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            let audited = format!("switched {} {}{reason}", feature.name(), if on { "on" } else { "off" });
+            (on_thread(&operator, move |it| it.switch(feature, off)).await?, audited, "saved")
         }
         "say" => {
             let text = form.get("text").trim().to_owned();

@@ -1,9 +1,9 @@
-//! The audit trail: who did what, to whom, when. By account and by time.
+//! The audit trail: who did what, to whom, when. By actor, by words, by account and by time.
 
 use askama::Template;
 use axum::extract::Query;
 use axum::response::Response;
-use directory::{AccountId, AuditEntry, AuditFilter};
+use directory::{AccountId, AuditEntry, AuditFilter, Directory, Role};
 use jiff::civil::{Date, Time};
 use mailkit::EmailAddress;
 use serde::Deserialize;
@@ -18,6 +18,8 @@ use crate::wrong::{Wrong, readable};
 
 /// Entries on a page.
 const ROWS: usize = 100;
+/// Administrators that are offered to choose from.
+const MAX_ACTORS: usize = 50;
 
 #[derive(Template)]
 #[template(path = "admin_audit.html")]
@@ -30,6 +32,10 @@ struct TrailPage {
     wrong: Wrong,
     asked: Asked,
     filtered: bool,
+    /// Who is known to act, to choose from.
+    actors: Vec<String>,
+    /// Where the same entries are as a file; without the format.
+    export: String,
     entries: Vec<Line>,
     next: Option<String>,
 }
@@ -40,6 +46,8 @@ pub struct Line {
     /// The moment in few letters.
     pub stamp: String,
     pub who: String,
+    /// Where the page of who did it is, if it has one.
+    pub who_link: Option<String>,
     pub what: String,
     /// To whom, and where that account's page is, if it has one.
     pub about: String,
@@ -49,12 +57,13 @@ pub struct Line {
 
 impl Line {
     /// An entry in the reader's time zone.
-    pub fn of(entry: AuditEntry, calendar: &Calendar) -> Self {
+    pub fn of(entry: AuditEntry, calendar: &Calendar, directory: &Directory) -> Self {
         let about = entry.about;
         let link = about.as_ref().filter(|about| about.now.is_some());
         Self {
             when: calendar.when(entry.at_ms),
             stamp: calendar.stamp(entry.at_ms),
+            who_link: page_of(&entry.who, directory),
             who: readable(&entry.who),
             what: entry.what,
             link: link.map(|about| format!("/admin/accounts/{}", about.account)),
@@ -68,9 +77,22 @@ impl Line {
     }
 }
 
+/// The page of the account that acted, if it still has that address.
+fn page_of(who: &str, directory: &Directory) -> Option<String> {
+    let address = EmailAddress::parse(who).ok()?;
+    let account = directory.account_by_address(&address).ok()??;
+    Some(format!("/admin/accounts/{}", account.id))
+}
+
 /// Which entries are asked for.
 #[derive(Clone, Default, Deserialize)]
 pub struct Asked {
+    /// Part of the name of who did it.
+    #[serde(default)]
+    who: String,
+    /// Part of what was done.
+    #[serde(default)]
+    what: String,
     /// An address, of a deleted account too.
     #[serde(default)]
     account: String,
@@ -82,6 +104,30 @@ pub struct Asked {
     before: Option<i64>,
 }
 
+impl Asked {
+    /// What is asked for, as it stands in an address; each followed by `&`.
+    fn query(&self) -> String {
+        let all = [
+            ("who", &self.who),
+            ("what", &self.what),
+            ("account", &self.account),
+            ("since", &self.since),
+            ("until", &self.until),
+        ];
+        let given = all.iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(name, value)| format!("{name}={}&", form_urlencoded(value))).collect()
+    }
+}
+
+/// Who acts, as far as that is known beforehand.
+fn actors(caller: &Caller) -> Result<Vec<String>> {
+    let mut actors = vec!["command line".to_owned(), "service".to_owned()];
+    let all = caller.site.directory.accounts()?.into_iter();
+    let administrators = all.filter(|account| account.role == Role::Admin);
+    actors.extend(administrators.map(|account| readable(&account.address.to_string())).take(MAX_ACTORS));
+    Ok(actors)
+}
+
 /// `GET /admin/audit`
 pub async fn page(caller: Caller, Query(asked): Query<Asked>) -> Result<Response> {
     admin(caller)?
@@ -91,22 +137,22 @@ pub async fn page(caller: Caller, Query(asked): Query<Asked>) -> Result<Response
             let filter = filter(caller, &asked, &calendar, &mut wrong)?;
             let entries =
                 if wrong.is_empty() { caller.site.directory.audit_search(&filter, ROWS)? } else { Vec::new() };
-            let next = entries.last().filter(|_| entries.len() >= ROWS).map(|last| {
-                let asked = [("account", &asked.account), ("since", &asked.since), ("until", &asked.until)];
-                let asked = asked.iter().filter(|(_, value)| !value.is_empty());
-                let asked: String = asked.map(|(name, value)| format!("{name}={}&", form_urlencoded(value))).collect();
-                format!("/admin/audit?{asked}before={}", last.at_ms)
-            });
+            let next = entries
+                .last()
+                .filter(|_| entries.len() >= ROWS)
+                .map(|last| format!("/admin/audit?{}before={}", asked.query(), last.at_ms));
             let page = TrailPage {
                 page: caller.page("Audit trail"),
                 shell: surroundings(caller, None, "/admin/audit")?,
                 tabs: TABS,
                 here: "/admin/audit",
                 problem: None,
-                filtered: !(asked.account.is_empty() && asked.since.is_empty() && asked.until.is_empty()),
+                filtered: !asked.query().is_empty(),
+                actors: actors(caller)?,
+                export: format!("/admin/audit/export?{}", asked.query()),
                 wrong,
                 asked,
-                entries: entries.into_iter().map(|entry| Line::of(entry, &calendar)).collect(),
+                entries: entries.into_iter().map(|entry| Line::of(entry, &calendar, &caller.site.directory)).collect(),
                 next,
             };
             let wrong = !page.wrong.is_empty();
@@ -115,7 +161,8 @@ pub async fn page(caller: Caller, Query(asked): Query<Asked>) -> Result<Response
         .await
 }
 
-fn filter(caller: &Caller, asked: &Asked, calendar: &Calendar, wrong: &mut Wrong) -> Result<AuditFilter> {
+/// The filter that was asked for, and what is wrong with it.
+pub fn filter(caller: &Caller, asked: &Asked, calendar: &Calendar, wrong: &mut Wrong) -> Result<AuditFilter> {
     let mut day = |field: &'static str, text: &str, add: i64| -> Option<i64> {
         if text.trim().is_empty() {
             return None;
@@ -142,7 +189,9 @@ fn filter(caller: &Caller, asked: &Asked, calendar: &Calendar, wrong: &mut Wrong
             found
         }
     };
-    Ok(AuditFilter { account, since_ms, before_ms })
+    // Addresses stand in the trail as mail programs write them.
+    let who = mailkit::EmailAddress::parse(asked.who.trim()).map_or_else(|_| asked.who.clone(), |who| who.to_string());
+    Ok(AuditFilter { account, since_ms, before_ms, who, what: asked.what.clone() })
 }
 
 /// The account of an address, or the last one that was deleted with it.

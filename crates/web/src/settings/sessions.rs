@@ -80,7 +80,8 @@ impl SignInLine {
     }
 }
 
-const fn said(result: SignInResult) -> &'static str {
+/// How a sign-in ended, in words.
+pub const fn said(result: SignInResult) -> &'static str {
     match result {
         SignInResult::Ok => "Signed in",
         SignInResult::Wrong => "Wrong password or code",

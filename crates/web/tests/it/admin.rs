@@ -1,13 +1,17 @@
 //! The administration pages do what the command line can, ask before what can't be undone, and note who did it.
 
+mod doors;
 pub mod help;
+mod listed;
 mod operator;
+mod passwords;
 mod queue;
 mod sending;
 mod spam;
+mod trail;
 
 use axum::http::StatusCode;
-use directory::{AuditFilter, Role};
+use directory::AuditFilter;
 
 use crate::world::{Answer, Browser, PASSWORD, TOKEN, World};
 
@@ -30,31 +34,6 @@ fn trail(world: &World) -> Vec<String> {
         None => format!("{}: {}", entry.who, entry.what),
     });
     words.collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn only_administrators_see_and_do_anything_of_it() {
-    let world = World::new().await;
-    let mut bob = world.signed_in("bob").await;
-    let csrf = bob.get("/settings").await.csrf();
-    for path in [
-        "/admin",
-        "/admin/accounts/1",
-        "/admin/domains",
-        "/admin/queue",
-        "/admin/queue/x",
-        "/admin/service",
-        "/admin/help",
-    ] {
-        let seen = bob.get(path).await.status;
-        assert!(seen == StatusCode::FORBIDDEN || seen == StatusCode::NOT_FOUND, "{path}: {seen}");
-    }
-    for path in ["/admin/accounts", "/admin/domains", "/admin/queue", "/admin/service", "/admin/continuity"] {
-        for verb in ["create", "add", "remove", "retry", "drop", "stage", "snapshot", "delete", "shut-out", "restore"] {
-            let fields = [("csrf", csrf.clone()), ("do", verb.to_owned()), ("id", "1".to_owned())];
-            assert_eq!(bob.post(path, &fields).await.status, StatusCode::FORBIDDEN, "{path} {verb}");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -310,43 +289,6 @@ async fn a_domain_is_removed_after_it_was_asked_and_never_with_somebodys_login()
     let sure = [("sure", "1"), ("typed", "example.org")];
     let refused = act(&mut ann, page, to, &remove("example.org", &sure)).await.text();
     assert!(there("example.org") && refused.contains("/admin/accounts/2") && !refused.contains("name=\"sure\""));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_trail_is_looked_at_by_account_and_by_day() {
-    let world = World::new().await;
-    let mut ann = world.signed_in("ann").await;
-    let (bob, clara) = (world.id("bob"), world.account("clara", Role::User).await);
-    for (account, what) in [(bob, "did one thing"), (clara, "did another")] {
-        world.directory.audit(Some(account), "command line", what, "").await.unwrap();
-    }
-    act(&mut ann, "/admin", "/admin/accounts", &[("do", "delete"), ("id", &clara.to_string())]).await;
-    let both = ["did one thing", "did another"];
-    for (query, expected) in [
-        ("", [true, true]),
-        ("account=bob", [true, false]),
-        ("account=BOB@example.org", [true, false]),
-        ("account=clara%40example.org", [false, true]),
-        ("account=ann@example.org", [false, false]),
-        ("since=2020-01-01", [true, true]),
-        ("until=2020-01-01", [false, false]),
-        ("since=2020-01-01&until=9000-01-01&account=bob", [true, false]),
-    ] {
-        let page = ann.get(&format!("/admin/audit?{query}")).await;
-        assert_eq!(page.status, StatusCode::OK, "{query}");
-        assert_eq!(both.map(|what| page.text().contains(what)), expected, "{query}");
-    }
-    for (query, field) in [
-        ("account=nobody", "account"),
-        ("account=a%20b", "account"),
-        ("since=soon", "since"),
-        ("until=2026-13-01", "until"),
-    ] {
-        let page = ann.get(&format!("/admin/audit?{query}")).await;
-        assert!(!page.wrong(field).is_empty(), "{query}");
-    }
-    let deleted = ann.get("/admin/audit?account=clara@example.org").await.text();
-    assert!(deleted.contains("clara@example.org (deleted)") && deleted.contains("deleted the account"), "{deleted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

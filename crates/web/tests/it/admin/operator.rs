@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use continuity::stage::{Feature, Situation, Stage};
+use continuity::stage::{Feature, Situation, Stage, WhyOff};
 use parking_lot::Mutex;
 use web::{Job, JobReport, OpenAlarm, Operator};
 
@@ -47,13 +47,15 @@ impl Operator for Noting {
         self.set_stage(Stage::Open)
     }
 
-    fn switch(&self, feature: Feature, on: bool) -> Result<(), String> {
-        let off = &mut self.now.lock().off;
-        if on {
-            off.remove(&feature)
-        } else {
-            off.insert(feature)
+    fn switch(&self, feature: Feature, off: Option<WhyOff>) -> Result<(), String> {
+        let now = &mut *self.now.lock();
+        let Some(why) = off else {
+            now.off.remove(&feature);
+            now.why_off.remove(&feature);
+            return Ok(());
         };
+        now.off.insert(feature);
+        now.why_off.insert(feature, why);
         Ok(())
     }
 
@@ -120,6 +122,17 @@ async fn stages_parts_and_announcements_are_changed_after_what_they_close_was_sa
             assert_eq!(done.status == StatusCode::UNPROCESSABLE_ENTITY, own && on == "0");
         }
     }
+    let fields =
+        [("do", "switch"), ("feature", "search"), ("on", "0"), ("reason", " The index is rebuilt "), ("for", "4")];
+    act(&mut ann, here, here, &fields).await;
+    assert_eq!(trail(&world)[0], "ann@example.org: switched search off: The index is rebuilt");
+    let why = operator.situation().why_off[&Feature::Search].clone();
+    assert!(why.reason == "The index is rebuilt" && why.until_ms.is_some());
+    assert!(ann.get(here).await.text().contains("The index is rebuilt, until "));
+    let long = [("do", "switch"), ("feature", "search"), ("on", "0"), ("reason", &*"x".repeat(201))];
+    assert_eq!(act(&mut ann, here, here, &long).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    act(&mut ann, here, here, &[("do", "switch"), ("feature", "search"), ("on", "1")]).await;
+    assert!(operator.situation().why_off.is_empty());
     for (text, kept) in [("  Back at noon. ", "Back at noon."), ("", ""), ("x", "x")] {
         act(&mut ann, here, here, &[("do", "say"), ("text", text)]).await;
         assert_eq!(operator.situation().say, kept);
