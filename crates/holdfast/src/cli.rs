@@ -338,6 +338,14 @@ mod tests {
     }
 
     #[test]
+    fn the_table_of_the_pages_names_every_command() {
+        let table = include_str!("../../../docs/administration.md");
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            assert!(table.contains(&format!("`{}", command.get_name())), "{}", command.get_name());
+        }
+    }
+
+    #[test]
     fn every_command_has_the_flag_for_programs() {
         let mut there = Vec::new();
         leaves(&Cli::command(), "", &mut there);

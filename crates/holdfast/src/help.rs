@@ -13,10 +13,11 @@ macro_rules! page {
 }
 
 /// What people need at night first. The administration pages show the same.
-pub static PAGES: [HelpPage; 17] = [
+pub static PAGES: [HelpPage; 18] = [
     page!("continuity", "continuity.md", "the 3 a.m. page, stages, standby, archive, restore, rewind, salvage"),
     page!("reports", "reports.md", "reports: who sends in your name, and what is reported to others"),
     page!("relay", "relay.md", "relays (backup MX): set one up, watch it, the 3 a.m. page"),
+    page!("administration", "administration.md", "which command is on which page; what to look at first"),
     page!("operate", "operate.md", "daily work, full disks, damage, passwords"),
     page!("monitoring", "monitoring.md", "status, alarms, /health, the log"),
     page!("metrics", "metrics.md", "every metric"),

@@ -10,7 +10,7 @@ use directory::{Directory, DirectoryOptions};
 use mailstore::{MailError, MailStore};
 use store::StoreOptions;
 
-pub use store::Store;
+pub use store::{Clock, Store, SystemClock};
 
 /// The parts of accounts' realms that a [`House`] has.
 ///
@@ -43,7 +43,7 @@ impl House {
     /// # Panics
     /// If it can't be opened, as all that is here for tests.
     pub async fn open(dir: &Path) -> Self {
-        Self::begin(dir.to_owned(), DirectoryOptions::default(), false).await
+        Self::begin(dir.to_owned(), DirectoryOptions::default(), false, Arc::new(SystemClock)).await
     }
 
     /// Opens a folder, with accounts that begin with the standard mailboxes.
@@ -51,12 +51,20 @@ impl House {
     /// # Panics
     /// If it can't be opened.
     pub async fn with_mailboxes(dir: &Path, options: DirectoryOptions) -> Self {
-        Self::begin(dir.to_owned(), options, true).await
+        Self::begin(dir.to_owned(), options, true, Arc::new(SystemClock)).await
+    }
+
+    /// The same with another clock.
+    ///
+    /// # Panics
+    /// If it can't be opened.
+    pub async fn with_mailboxes_and_clock(dir: &Path, options: DirectoryOptions, clock: Arc<dyn Clock>) -> Self {
+        Self::begin(dir.to_owned(), options, true, clock).await
     }
 
     /// Opening waits for commits of its own, which a thread of the runtime must not.
-    async fn begin(dir: PathBuf, options: DirectoryOptions, mailboxes: bool) -> Self {
-        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&dir, options, mailboxes));
+    async fn begin(dir: PathBuf, options: DirectoryOptions, mailboxes: bool, clock: Arc<dyn Clock>) -> Self {
+        let opening = tokio::task::spawn_blocking(move || Self::open_with(&dir, options, mailboxes, clock));
         opening.await.expect("the folder is opened")
     }
 
@@ -64,9 +72,13 @@ impl House {
     ///
     /// # Panics
     /// If it can't be opened.
-    pub fn open_blocking(dir: &Path, mut options: DirectoryOptions, mailboxes: bool) -> Self {
-        let store = Store::open(dir, StoreOptions { derive: Some(parts().derive()), ..StoreOptions::default() })
-            .expect("a store");
+    pub fn open_blocking(dir: &Path, options: DirectoryOptions, mailboxes: bool) -> Self {
+        Self::open_with(dir, options, mailboxes, Arc::new(SystemClock))
+    }
+
+    fn open_with(dir: &Path, mut options: DirectoryOptions, mailboxes: bool, clock: Arc<dyn Clock>) -> Self {
+        let store_options = StoreOptions { derive: Some(parts().derive()), clock, ..StoreOptions::default() };
+        let store = Store::open(dir, store_options).expect("a store");
         let mailstore = MailStore::new(store.clone());
         let mail = mailstore.clone();
         if mailboxes {

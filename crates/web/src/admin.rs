@@ -4,7 +4,9 @@
 mod account;
 mod accounts;
 mod confirm;
+mod continuity;
 mod domain;
+mod domain_addresses;
 mod domains;
 mod entry;
 mod export;
@@ -12,6 +14,7 @@ mod frame;
 mod help;
 mod listed;
 mod queue;
+mod queue_many;
 mod reports;
 mod sending;
 mod service;
@@ -25,6 +28,7 @@ use axum::{Router, middleware};
 use crate::site::Site;
 
 pub use frame::TABS;
+pub use queue_many::Work as QueueWork;
 
 /// Addresses below `/admin`, and what answers there.
 fn table() -> Vec<(&'static str, MethodRouter<Site>)> {
@@ -38,7 +42,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Site>)> {
         ("/admin/queue", get(queue::list).post(queue::change)),
         ("/admin/queue/{id}", get(queue::one)),
         ("/admin/service", get(service::page).post(service::change)),
-        ("/admin/continuity", get(service::continuity).post(service::start)),
+        ("/admin/continuity", get(continuity::page).post(continuity::change)),
         ("/admin/spam", get(spam::page).post(spam::change)),
         ("/admin/audit", get(trail::page)),
         ("/admin/audit/export", get(export::file)),

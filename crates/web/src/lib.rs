@@ -75,7 +75,7 @@ pub use admin::paths as admin_paths;
 pub use cookies::Peer;
 pub use error::EndsWithoutAnswer;
 pub use help::HelpPage;
-pub use operate::{Job, JobReport, OpenAlarm, Operator};
+pub use operate::{Job, JobReport, OpenAlarm, Operator, Paired, PairedKind};
 pub use options::{Panel, Server, WebOptions};
 pub use site::{Site, WebState};
 pub use time::size;

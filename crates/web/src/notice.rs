@@ -29,6 +29,7 @@ fn said(done: &str) -> Option<&'static str> {
         "queuedrop" => "Dropped from the queue.",
         "sendingallowed" => "The account can send again. Its messages that were on hold are being sent.",
         "sendingstopped" => "Sending is stopped. Messages that were waiting are on hold.",
+        "pairedgone" => "Removed. That machine gets nothing from this one any more.",
         "stage" => "The service is moving to that stage.",
         "started" => "Started. This page shows the progress.",
         "undone" => "Undone.",

@@ -33,6 +33,22 @@ pub trait Operator: Send + Sync {
     /// # Errors
     /// What went wrong, in words.
     fn say(&self, text: &str) -> Result<(), String>;
+    /// The service's certificates, line by line.
+    fn certificates(&self) -> Vec<String>;
+    /// The machines that are paired with this one.
+    fn paired(&self) -> Vec<Paired>;
+    /// Ends the pairing with a machine: it gets nothing from now on. Nothing happens if there is none of that name.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn forget(&self, kind: PairedKind, name: &str) -> Result<(), String>;
+    /// Why nothing is acknowledged: it waits for a standby.
+    fn waits_for_standby(&self) -> Option<String>;
+    /// Acknowledges changes without a standby until one has caught up.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn go_on_alone(&self) -> Result<(), String>;
     /// Names of the archives that are configured.
     fn archives(&self) -> Vec<String>;
     /// Starts a job in the background, unless the same one is under way.
@@ -55,11 +71,56 @@ pub struct OpenAlarm {
     pub remedy: String,
 }
 
+/// What a paired machine is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PairedKind {
+    /// It follows this one.
+    Standby,
+    /// It takes mail while this one is away.
+    Relay,
+}
+
+impl PairedKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Standby, Self::Relay];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standby => "standby",
+            Self::Relay => "relay",
+        }
+    }
+}
+
+/// A machine that is paired with this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paired {
+    /// What it is for.
+    pub kind: PairedKind,
+    /// What it is called.
+    pub name: String,
+    /// Whether it is connected.
+    pub connected: bool,
+}
+
 /// Work that an administrator may start by the pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Job {
     /// The daily work.
     Maintain,
+    /// Checking all stored data.
+    VerifyData,
+    /// Obtaining new certificates for all names.
+    RenewCertificates,
+    /// Checking whether the names of certificates lead here.
+    CheckNames,
+    /// Looking at what is sealed under which key.
+    Secrets,
+    /// Sending reports to the owners of others' domains.
+    SendReports,
+    /// How far an archive is.
+    ArchiveStatus(String),
     /// A snapshot into the archive of that name.
     Snapshot(String),
     /// A drill of it.
@@ -69,10 +130,26 @@ pub enum Job {
 }
 
 impl Job {
+    /// Whether it is about an archive.
+    pub const fn is_of_an_archive(&self) -> bool {
+        matches!(self, Self::Snapshot(_) | Self::Drill(_) | Self::VerifyArchive(_) | Self::ArchiveStatus(_))
+    }
+
+    /// Whether it changes nothing.
+    pub const fn only_looks(&self) -> bool {
+        matches!(self, Self::CheckNames | Self::Secrets | Self::ArchiveStatus(_))
+    }
+
     /// In words.
     pub fn words(&self) -> String {
         match self {
             Self::Maintain => "The daily work".to_owned(),
+            Self::VerifyData => "A check of all stored data".to_owned(),
+            Self::RenewCertificates => "Renewal of all certificates".to_owned(),
+            Self::CheckNames => "A check of the names of certificates".to_owned(),
+            Self::Secrets => "A look at stored secrets".to_owned(),
+            Self::SendReports => "Sending of DMARC reports".to_owned(),
+            Self::ArchiveStatus(archive) => format!("Status of the archive {archive}"),
             Self::Snapshot(archive) => format!("A snapshot into the archive {archive}"),
             Self::Drill(archive) => format!("A drill of the archive {archive}"),
             Self::VerifyArchive(archive) => format!("Verification of the archive {archive}"),

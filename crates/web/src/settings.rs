@@ -35,7 +35,7 @@ use crate::wrong::Wrong;
 use crate::{notice, options::MIN_PASSWORD, qr};
 
 use common::{Ask, Tabs, confirm, fresh, note, surroundings, tell_self};
-pub use common::{TABS, browser, tell, tell_by};
+pub use common::{TABS, browser, confirm as confirm_password, tell, tell_by};
 pub use sessions::said as said_of;
 
 /// The routes below `/settings`.

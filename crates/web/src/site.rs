@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use continuity::rewind::Rewinds;
-use delivery::Delivery;
+use delivery::{Delivery, QueueStats};
 use directory::{AccountId, Directory, DirectoryError};
 use domaincheck::Checks;
 use filter::spam::Spam;
@@ -19,6 +20,7 @@ use saved::SavedSearches;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::QueueWork;
 use crate::answers::Answers;
 use crate::discovery::profiles::Profiles;
 use crate::found::Found;
@@ -84,6 +86,10 @@ pub struct Inner {
     pub rendering: Rendering,
     /// Room for taking accounts back to a moment: it reads much.
     pub rewinding: Arc<Semaphore>,
+    /// The act on many messages of the queue that administrators began last.
+    pub queue_work: Lock<QueueWork>,
+    /// How much waited in the queue, and when that was counted.
+    pub queue_stats: Lock<Option<(Instant, QueueStats)>>,
     /// Held while the first account is made.
     pub setup: Mutex<()>,
     /// Somebody has an account: that stays so.
@@ -123,6 +129,8 @@ impl Site {
             profiles: Profiles::default(),
             searching: Shares::new(SEARCHES_EACH),
             rendering: Rendering::default(),
+            queue_work: Lock::default(),
+            queue_stats: Lock::default(),
             setup: Mutex::new(()),
             settled: AtomicBool::new(false),
             addresses: Lock::default(),

@@ -6,15 +6,16 @@ use anyhow::Context as _;
 use continuity::{
     archive::line::Line as ArchiveLine,
     stage::{Feature, Health, Plan, Progress, Situation, Stage, WhyOff},
+    standby::StandbyStatus,
 };
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::mpsc};
-use web::{Job, JobReport, OpenAlarm, Operator};
+use web::{Job, JobReport, OpenAlarm, Operator, Paired, PairedKind};
 
 use crate::{
     admin::{self, status},
     alarms,
-    cli::{AdminCommand, ArchiveCommand},
+    cli::{AdminCommand, ArchiveCommand, CertificateCommand, ReportsCommand, SecretsCommand},
     drill,
     gates::Gates,
     output::{Output, Reply},
@@ -94,13 +95,50 @@ impl Operator for Operating {
         self.running.services.stages.say(text).map_err(words)
     }
 
+    fn certificates(&self) -> Vec<String> {
+        let now_ms = self.running.services.store.clock().now_ms();
+        let all = self.running.certificates.get().map(|certificates| certificates.list()).unwrap_or_default();
+        all.iter().flat_map(|one| admin::certificate_lines(one, now_ms)).collect()
+    }
+
+    fn paired(&self) -> Vec<Paired> {
+        let standbys = self.running.primary.get().map(|primary| primary.standbys()).unwrap_or_default();
+        let relays = self.running.relays.get().map(|receiver| receiver.relays()).unwrap_or_default();
+        let standby =
+            |one: StandbyStatus| Paired { kind: PairedKind::Standby, name: one.name, connected: one.connected };
+        let relay = |one: relay::OfRelay| Paired { kind: PairedKind::Relay, name: one.name, connected: one.connected };
+        standbys.into_iter().map(standby).chain(relays.into_iter().map(relay)).collect()
+    }
+
+    fn forget(&self, kind: PairedKind, name: &str) -> Result<(), String> {
+        match kind {
+            PairedKind::Standby => match self.running.primary.get() {
+                Some(primary) => primary.forget(name).map(|_| ()).map_err(words),
+                None => Ok(()),
+            },
+            PairedKind::Relay => match self.running.relays.get() {
+                Some(receiver) => receiver.remove(name).map(|_| ()).map_err(words),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn waits_for_standby(&self) -> Option<String> {
+        Some(self.running.primary.get()?.waiting()?.to_string())
+    }
+
+    fn go_on_alone(&self) -> Result<(), String> {
+        let primary = self.running.primary.get().ok_or_else(|| "no standby can connect to this machine".to_owned())?;
+        primary.go_on_alone().map(|_| ()).map_err(words)
+    }
+
     fn archives(&self) -> Vec<String> {
         let places = self.running.archives.places(None).unwrap_or_default();
         places.iter().map(|place| place.name().to_owned()).collect()
     }
 
     fn start(&self, job: Job) -> Result<(), String> {
-        if let Job::Snapshot(name) | Job::Drill(name) | Job::VerifyArchive(name) = &job {
+        if let Job::Snapshot(name) | Job::Drill(name) | Job::VerifyArchive(name) | Job::ArchiveStatus(name) = &job {
             self.running.archives.places(Some(name)).map_err(words)?;
         }
         let mut reports = self.reports.lock();
@@ -157,6 +195,12 @@ async fn run(running: Arc<Running>, job: Job, began_ms: i64, reports: Arc<Report
 async fn done(running: &Arc<Running>, job: &Job, output: Output) -> anyhow::Result<()> {
     let command = match job {
         Job::Maintain => AdminCommand::Maintain,
+        Job::VerifyData => AdminCommand::Verify { repair: false },
+        Job::RenewCertificates => AdminCommand::Certificate(CertificateCommand::Renew { name: None }),
+        Job::CheckNames => AdminCommand::Certificate(CertificateCommand::Check),
+        Job::Secrets => AdminCommand::Secrets(SecretsCommand::Status),
+        Job::SendReports => AdminCommand::Reports(ReportsCommand::Send { now: false }),
+        Job::ArchiveStatus(name) => AdminCommand::Archive(ArchiveCommand::Status { target: Some(name.clone()) }),
         Job::Snapshot(name) => AdminCommand::Archive(ArchiveCommand::Snapshot { target: Some(name.clone()) }),
         Job::VerifyArchive(name) => {
             AdminCommand::Archive(ArchiveCommand::Verify { target: Some(name.clone()), newest: false })

@@ -58,6 +58,10 @@ struct AccountPage {
     /// Sign-ins that are not shown.
     more_sign_ins: usize,
     sending: Shown,
+    /// Where its mail is forwarded to: the address, as people read it, and its state.
+    forwards: Vec<(String, String, &'static str)>,
+    /// Relays take what it sends while this machine is away.
+    sends_by_relay: bool,
     trail: Vec<trail::Line>,
     messages: String,
 }
@@ -154,6 +158,8 @@ pub async fn page(caller: Caller, id: AccountId, aside: Aside) -> Result<Respons
                 sign_ins,
                 more_sign_ins,
                 sending: sending::shown(caller, id)?,
+                forwards: forwards(caller, id),
+                sends_by_relay: directory.sends_by_relay(id)?,
                 trail: directory
                     .audit_trail(Some(id), None, LATEST)?
                     .into_iter()
@@ -167,6 +173,16 @@ pub async fn page(caller: Caller, id: AccountId, aside: Aside) -> Result<Respons
             Ok(failed(view::html(&page), wrong))
         })
         .await
+}
+
+/// Where the mail of an account is forwarded to; nothing while that is being restored.
+fn forwards(caller: &Caller, id: AccountId) -> Vec<(String, String, &'static str)> {
+    let Ok(forwarding) = caller.site.delivery.forwarding(id) else { return Vec::new() };
+    let line = |target: delivery::ForwardTarget| {
+        let address = target.address.to_string();
+        (address.clone(), readable(&address), target.state.name())
+    };
+    forwarding.targets.into_iter().map(line).collect()
 }
 
 /// What was done: what the audit trail says, which notice is shown, and what the account is told by mail.
@@ -216,6 +232,8 @@ pub async fn change(caller: Caller, id: AccountId, form: &Posted) -> Result<Resp
         },
         verb @ ("stop-sending" | "allow-sending") => Ok(sending::switch(&caller, id, verb == "allow-sending").await?),
         "password" => password(&caller, id, form).await,
+        "end-forward" => end_forward(&caller, id, form).await?,
+        verb @ ("relay-on" | "relay-off") => by_relay(&caller, id, verb == "relay-on").await,
         "alias" | "rename" | "readdress" | "unalias" => addresses(&caller, &account, form).await,
         verb => access(&caller, id, verb, form).await?,
     };
@@ -288,6 +306,25 @@ async fn password(caller: &Caller, id: AccountId, form: &Posted) -> Result<Done,
     set.map_err(|error| ("password", error))?;
     let audited = if is_temporary { "set a password that must be changed" } else { "set the password" };
     Ok(Done { made, ..Done::new(audited).telling(AccessChange::Password) })
+}
+
+/// Ends the forwarding to an address. Pressed twice, it is done.
+async fn end_forward(caller: &Caller, id: AccountId, form: &Posted) -> Result<Result<Done, Refused>> {
+    let target = EmailAddress::parse(form.get("target"));
+    let target = target.map_err(|error| Fault::Bad(format!("The form is wrong: {error}.")))?;
+    let is_ended = caller.site.delivery.remove_forward(id, &target).await?;
+    let audited = format!("ended forwarding to {}", readable(&target.to_string()));
+    Ok(Ok(Done { audited: is_ended.then_some(audited).into_iter().collect(), ..Done::new("") }))
+}
+
+async fn by_relay(caller: &Caller, id: AccountId, allowed: bool) -> Result<Done, Refused> {
+    let directory = &caller.site.directory;
+    if directory.sends_by_relay(id).map_err(|error| ("", error))? == allowed {
+        return Ok(Done { audited: Vec::new(), ..Done::new("") });
+    }
+    directory.set_sends_by_relay(id, allowed).await.map_err(|error| ("", error))?;
+    let what = if allowed { "allowed" } else { "forbade" };
+    Ok(Done::new(format!("{what} relays to take its mail while this server is away")))
 }
 
 async fn addresses(caller: &Caller, account: &Account, form: &Posted) -> Result<Done, Refused> {

@@ -7,6 +7,7 @@ use directory::{AccountId, DirectoryError, NewAccount, Role};
 use mailkit::EmailAddress;
 
 use super::account::{self, Aside};
+use super::confirm;
 use super::entry::{in_full, new_password, quota};
 use super::frame::{TABS, Tabs, admin, counted, domain_of, failed, note_of, surroundings};
 use super::listed::{Listed, STATES, Wanted, listed};
@@ -131,6 +132,11 @@ async fn list_page(caller: Caller, wanted: Wanted, beside: Beside) -> Result<Res
 pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     let caller = admin(caller)?;
     let verb = form.get("do");
+    if needs_password(&caller, &form)?
+        && let Some(response) = confirm::password_first(&caller, &form, "/admin/accounts").await?
+    {
+        return Ok(response);
+    }
     if verb == "create" {
         return create(caller, &form).await;
     }
@@ -144,6 +150,20 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
         "delete" => delete(caller, id).await,
         _ => account::change(caller, id, &form).await,
     }
+}
+
+/// Whether a form gives someone access to what they had none to, or takes it from its owner.
+fn needs_password(caller: &Caller, form: &Posted) -> Result<bool> {
+    Ok(match form.get("do") {
+        "password" | "totp-off" | "delete" => true,
+        "create" => form.get("admin") == "1",
+        "save" if form.get("admin") == "1" => {
+            let account = form.get("id").parse().map(AccountId).ok();
+            let account = account.map(|id| caller.site.directory.account(id)).transpose()?.flatten();
+            account.is_some_and(|account| account.role == Role::User)
+        }
+        _ => false,
+    })
 }
 
 async fn delete(caller: Caller, id: AccountId) -> Result<Response> {

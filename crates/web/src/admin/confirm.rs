@@ -2,10 +2,13 @@
 
 use askama::Template;
 use axum::response::Response;
+use directory::CONFIRMED_FOR_MS;
 
 use super::frame::{TABS, Tabs, failed, surroundings};
 use crate::caller::Caller;
 use crate::error::Result;
+use crate::forms::Posted;
+use crate::settings::confirm_password;
 use crate::templates::Shell;
 use crate::view::{self, Page};
 use crate::wrong::Wrong;
@@ -28,7 +31,7 @@ pub struct Question {
     /// What the button says.
     pub button: &'static str,
     /// Where the form goes.
-    pub action: &'static str,
+    pub action: String,
     /// Where *Cancel* goes, and which tab that is.
     pub back: String,
     /// The tab.
@@ -68,4 +71,61 @@ pub async fn ask(caller: Caller, question: Question) -> Result<Response> {
             Ok(failed(view::html(&page), mistyped))
         })
         .await
+}
+
+/// The field of the administrator's own password.
+const OWN_PASSWORD: &str = "own-password";
+
+#[derive(Template)]
+#[template(path = "admin_password.html")]
+struct PasswordPage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    /// What was sent, to be sent again.
+    fields: Vec<(String, String)>,
+    action: String,
+    wrong: Wrong,
+}
+
+/// Before what gives access to others' mail or can't be undone: whoever did not sign in or type their password in the last
+/// minutes is asked for it, and the form waits. `None`: go on.
+pub async fn password_first(caller: &Caller, form: &Posted, action: &str) -> Result<Option<Response>> {
+    let (directory, session) = (&caller.site.directory, &caller.session);
+    let typed = form.get(OWN_PASSWORD);
+    let wrong = if typed.is_empty() {
+        let signed_in_lately = (0..CONFIRMED_FOR_MS).contains(&(directory.now_ms() - session.created_ms));
+        if signed_in_lately || directory.is_confirmed(session) {
+            return Ok(None);
+        }
+        Wrong::default()
+    } else {
+        match confirm_password(caller, typed).await {
+            Ok(()) => {
+                directory.confirm_session(caller.account, session.id).await?;
+                return Ok(None);
+            }
+            Err(problem) => Wrong::of(OWN_PASSWORD, problem),
+        }
+    };
+    let own = |name: &str| matches!(name, "csrf" | OWN_PASSWORD);
+    let fields = form.pairs().filter(|(name, _)| !own(name));
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let action = action.to_owned();
+    let work = move |caller: &Caller| {
+        let page = PasswordPage {
+            page: caller.page("Enter your password"),
+            shell: surroundings(caller, None, &action)?,
+            tabs: TABS,
+            here: "",
+            problem: None,
+            fields,
+            action,
+            wrong,
+        };
+        Ok(failed(view::html(&page), true))
+    };
+    caller.clone().blocking(work).await.map(Some)
 }

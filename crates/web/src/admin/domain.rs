@@ -7,7 +7,9 @@ use directory::{DirectoryError, DkimState, Domain, MtaSts};
 use domaincheck::{Item, Need, Report, State, Wanted, zone};
 use mailkit::dkim::split_txt;
 
-use super::frame::{TABS, Tabs, admin, counted, note, surroundings};
+use super::confirm::{self, Question};
+use super::domain_addresses::{self, Addresses};
+use super::frame::{TABS, Tabs, admin, counted, failed, note, surroundings};
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::forms::Posted;
@@ -15,7 +17,7 @@ use crate::listing::Place;
 use crate::notice;
 use crate::templates::Shell;
 use crate::view::{self, Page};
-use crate::wrong::readable;
+use crate::wrong::{Wrong, readable};
 
 #[derive(Template)]
 #[template(path = "admin_domain.html")]
@@ -35,6 +37,10 @@ struct DomainPage {
     /// The modes of MTA-STS: value, words, whether it is this one.
     modes: [(&'static str, &'static str, bool); 3],
     keys: Vec<(String, &'static str, String)>,
+    addresses: Addresses,
+    /// What was typed for the catch-all, or what is set.
+    catch_all: String,
+    wrong: Wrong,
 }
 
 /// A record on the page.
@@ -162,7 +168,16 @@ fn address_of(name: &str) -> String {
 
 /// `GET /admin/domains/{name}`
 pub async fn one(caller: Caller, Path(name): Path<String>, Query(place): Query<Place>) -> Result<Response> {
-    let caller = admin(caller)?;
+    page(admin(caller)?, name, place.done, None).await
+}
+
+/// The page; with what is wrong with a catch-all, and what was typed for it.
+async fn page(
+    caller: Caller,
+    name: String,
+    done: Option<String>,
+    refused: Option<(Wrong, String)>,
+) -> Result<Response> {
     caller
         .blocking(move |caller| {
             let domain = found(caller, &name)?;
@@ -179,9 +194,12 @@ pub async fn one(caller: Caller, Path(name): Path<String>, Query(place): Query<P
                 };
                 (key.selector().to_owned(), state, calendar.when(since).short)
             });
-            Ok(view::html(&DomainPage {
+            let addresses = domain_addresses::shown(caller, &domain)?;
+            let is_wrong = refused.is_some();
+            let (wrong, catch_all) = refused.unwrap_or_else(|| (Wrong::default(), addresses.catch_all.clone()));
+            let page = view::html(&DomainPage {
                 page: caller.page(&format!("{} · Domains", readable(&domain.name))),
-                shell: surroundings(caller, place.done.as_deref(), &address_of(&domain.name))?,
+                shell: surroundings(caller, done.as_deref(), &address_of(&domain.name))?,
                 tabs: TABS,
                 here: "/admin/domains",
                 problem: None,
@@ -198,10 +216,36 @@ pub async fn one(caller: Caller, Path(name): Path<String>, Query(place): Query<P
                 ]
                 .map(|(mode, words)| (mode, words, mode == domain.mta_sts.name())),
                 keys: keys.collect(),
+                addresses,
+                catch_all,
+                wrong,
                 name: domain.name,
-            }))
+            });
+            Ok(failed(page, is_wrong))
         })
         .await
+}
+
+/// What it means to sign with new keys at once.
+fn replacing(domain: &Domain) -> Question {
+    let shown = readable(&domain.name);
+    Question {
+        heading: format!("Replace the DKIM keys of {shown} now?"),
+        facts: vec![
+            "Do this only if the keys were stolen. Otherwise make new keys: they are used once their DNS records are seen."
+                .to_owned(),
+            "The present keys are destroyed. Remove their DNS records, so that nobody signs with them any more.".to_owned(),
+            "Mail is signed with the new keys at once. Until you have set their DNS records, other servers can\u{2019}t \
+             check the signatures, and some mail may go to spam."
+                .to_owned(),
+        ],
+        fields: vec![("do", "replace-keys".to_owned())],
+        button: "Replace keys now",
+        action: address_of(&domain.name),
+        back: address_of(&domain.name),
+        here: "/admin/domains",
+        ..Question::default()
+    }
 }
 
 fn found(caller: &Caller, name: &str) -> Result<Domain> {
@@ -223,6 +267,24 @@ pub async fn change(caller: Caller, Path(name): Path<String>, form: Posted) -> R
                 note(&caller, &format!("set MTA-STS of the domain {shown} to {}", mode.name())).await?;
             }
             "saved"
+        }
+        "catch-all" => {
+            if let Err(wrong) = domain_addresses::set_catch_all(&caller, &domain, &form).await? {
+                let typed = form.get("catch-all").to_owned();
+                return page(caller, name, None, Some((wrong, typed))).await;
+            }
+            return Ok(Redirect::to(&notice::with(&address_of(&domain.name), "saved")).into_response());
+        }
+        "replace-keys" => {
+            if form.get("sure") != "1" {
+                return confirm::ask(caller, replacing(&domain)).await;
+            }
+            if let Some(response) = confirm::password_first(&caller, &form, &address_of(&domain.name)).await? {
+                return Ok(response);
+            }
+            directory.renew_dkim(&domain.name).await?;
+            note(&caller, &format!("replaced the DKIM keys of the domain {shown} at once")).await?;
+            "created"
         }
         "keys" => {
             // Pressed twice, the keys that wait already are the new ones.

@@ -126,6 +126,9 @@ async fn remove(caller: Caller, form: &Posted) -> Result<Response> {
         let mistyped = form.get("sure") == "1" && !is_typed;
         return confirm::ask(caller, Question { mistyped, ..question }).await;
     }
+    if let Some(response) = confirm::password_first(&caller, form, HERE).await? {
+        return Ok(response);
+    }
     match directory.remove_domain_with_aliases(&domain.name).await {
         Ok(()) => {}
         Err(error @ DirectoryError::Store(_)) => return Err(error.into()),
@@ -169,7 +172,7 @@ fn question(caller: &Caller, name: &str) -> Result<Question> {
         typed: (!found.aliases.is_empty()).then_some(shown),
         mistyped: false,
         button: "Remove domain",
-        action: HERE,
+        action: HERE.to_owned(),
         back: HERE.to_owned(),
         here: HERE,
     })

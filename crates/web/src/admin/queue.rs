@@ -1,16 +1,20 @@
-//! The queue: what waits to go out, and what is done to it, one message or all.
+//! The queue: what waits to go out, and what is done to one message of it.
+
+use std::time::{Duration, Instant};
 
 use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
-use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueueProgress, QueuedMessage};
+use delivery::{
+    Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueueProgress, QueueStats, QueuedMessage, Secured,
+};
 use directory::Directory;
-use futures_util::StreamExt as _;
 use mailkit::EmailAddress;
 use serde::Deserialize;
 
 use super::confirm::{self, Question};
 use super::frame::{TABS, Tabs, admin, counted, note, surroundings};
+use super::queue_many::{ALL, SELECTED, change_all, change_selected};
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
 use crate::forms::Posted;
@@ -21,15 +25,14 @@ use crate::view::{self, Page};
 use crate::wording::capital;
 use crate::wrong::readable;
 
-const HERE: &str = "/admin/queue";
-/// Stands for all of them, and is typed before they are given up.
-const ALL: &str = "all";
+/// The page.
+pub const HERE: &str = "/admin/queue";
 /// Messages on a page.
 const ROWS: usize = 100;
-/// Messages read at a time when an act is for all of them.
-const AT_ONCE: usize = 500;
-/// Of these, how many are changed at once: their commits share one sync.
-const CHANGED_AT_ONCE: usize = 32;
+/// From so many messages on they are not counted for each page: that reads the whole queue.
+const MANY: u64 = 5_000;
+/// For how long a count of many stays.
+const COUNTED_FOR: Duration = Duration::from_secs(10);
 /// Recipients that stand in a row of the list.
 const NAMED: usize = 3;
 
@@ -41,6 +44,8 @@ struct QueuePage {
     tabs: Tabs,
     here: &'static str,
     problem: Option<String>,
+    /// An act on many messages, and whether it is under way.
+    work: Option<(String, bool)>,
     summary: String,
     asked: Asked,
     filtered: bool,
@@ -69,6 +74,8 @@ struct QueuedPage {
     problem: Option<String>,
     id: String,
     held: bool,
+    /// It is held because the sending of its account is stopped.
+    stopped: bool,
     from: String,
     sender: Option<(u32, String)>,
     size: String,
@@ -84,10 +91,25 @@ struct RecipientLine {
     attempts: u32,
     next: String,
     error: String,
+    /// How the way there was secured at the last attempt, and whether the message waits for that.
+    security: Option<(String, bool)>,
+    /// What was decided when the message came, for those who are here.
+    verdict: String,
 }
 
+/// The policy of the way to a destination and what came of it, in a line.
+fn secured(security: &Secured) -> String {
+    let policy = match security.policy.as_str() {
+        "none" => "TLS, no policy",
+        policy => policy,
+    };
+    let exception = security.exception.as_ref().map_or_else(String::new, |why| format!("; exception: {why}"));
+    format!("{policy}: {}{exception}", security.result)
+}
+
+/// What is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Deed {
+pub enum Deed {
     Retry,
     Hold,
     Release,
@@ -98,19 +120,19 @@ enum Deed {
 /// Something that can be done to messages of the queue.
 #[derive(Clone, Copy)]
 pub struct Act {
-    deed: Deed,
+    pub deed: Deed,
     /// What forms call it.
-    verb: &'static str,
+    pub verb: &'static str,
     /// What the button says.
-    label: &'static str,
+    pub label: &'static str,
     /// What it does.
-    says: &'static str,
+    pub says: &'static str,
     /// It can't be undone.
-    ends: bool,
+    pub ends: bool,
     /// What the audit trail says, before `message ID`.
-    audited: &'static str,
+    pub audited: &'static str,
     /// The notice afterwards.
-    done: &'static str,
+    pub done: &'static str,
 }
 
 const ACTS: &[Act] = &[
@@ -167,7 +189,8 @@ impl Act {
         known.ok_or_else(Fault::nothing_to_do)
     }
 
-    async fn run(self, delivery: &Delivery, id: QueueId) -> Result<(), DeliveryError> {
+    /// Does it to one message.
+    pub async fn run(self, delivery: &Delivery, id: QueueId) -> Result<(), DeliveryError> {
         match self.deed {
             Deed::Retry => delivery.queue_retry(id).await,
             Deed::Hold => delivery.queue_hold(id).await,
@@ -193,10 +216,10 @@ fn acts(held: bool) -> Vec<Act> {
 pub struct Asked {
     /// `held` or `waiting`; all otherwise.
     #[serde(default)]
-    state: String,
+    pub state: String,
     /// A sender's address, or a recipients' domain.
     #[serde(default)]
-    q: String,
+    pub q: String,
     #[serde(default)]
     after: String,
     #[serde(default)]
@@ -204,7 +227,20 @@ pub struct Asked {
 }
 
 impl Asked {
-    fn filter(&self, directory: &Directory) -> QueueFilter {
+    /// The fields of a form that comes back to the same messages.
+    pub fn fields(&self) -> [(&'static str, String); 2] {
+        [("state", self.state.clone()), ("q", self.q.clone())]
+    }
+
+    /// The address of the same messages.
+    pub fn address(&self) -> String {
+        let given = self.fields().into_iter().filter(|(_, value)| !value.is_empty());
+        let given: Vec<String> = given.map(|(name, value)| format!("{name}={}", form_urlencoded(&value))).collect();
+        if given.is_empty() { HERE.to_owned() } else { format!("{HERE}?{}", given.join("&")) }
+    }
+
+    /// Which messages that are.
+    pub fn filter(&self, directory: &Directory) -> QueueFilter {
         let q = self.q.trim();
         let domain = q.trim_start_matches('@').trim_end_matches('.').to_lowercase();
         let is_sender = q == "<>" || q.trim_start_matches('@').contains('@');
@@ -254,8 +290,29 @@ fn span(left: std::time::Duration) -> String {
     }
 }
 
-fn sender_of(message: &QueuedMessage) -> String {
+/// The sender, as people read it.
+pub fn sender_of(message: &QueuedMessage) -> String {
     message.from.as_deref().map_or_else(|| "(a failure report)".to_owned(), readable)
+}
+
+/// The first recipients, and how many more there are.
+pub fn recipients_of(message: &QueuedMessage) -> String {
+    let to: Vec<String> = message.recipients.iter().take(NAMED).map(|r| readable(&r.address)).collect();
+    let further = message.recipients.len().saturating_sub(to.len());
+    if further > 0 { format!("{} and {further} more", to.join(", ")) } else { to.join(", ") }
+}
+
+/// How much waits: counted, or as it was some seconds ago where that are many.
+fn stats(caller: &Caller) -> Result<QueueStats> {
+    if let Some((at, kept)) = &*caller.site.queue_stats.lock()
+        && kept.messages >= MANY
+        && at.elapsed() < COUNTED_FOR
+    {
+        return Ok(kept.clone());
+    }
+    let stats = caller.site.delivery.queue_stats()?;
+    *caller.site.queue_stats.lock() = Some((Instant::now(), stats.clone()));
+    Ok(stats)
 }
 
 /// `GET /admin/queue`
@@ -263,25 +320,22 @@ pub async fn list(caller: Caller, Query(asked): Query<Asked>) -> Result<Response
     list_page(admin(caller)?, asked, None).await
 }
 
-async fn list_page(caller: Caller, asked: Asked, problem: Option<String>) -> Result<Response> {
+/// The page, with what was not done.
+pub async fn list_page(caller: Caller, asked: Asked, problem: Option<String>) -> Result<Response> {
     caller
         .blocking(move |caller| {
             let delivery = &caller.site.delivery;
             let calendar = caller.calendar();
-            let stats = delivery.queue_stats()?;
+            let stats = stats(caller)?;
             let shown = delivery.queue_list(&asked.filter(&caller.site.directory), asked.after.parse().ok(), ROWS)?;
-            let messages = shown.messages.into_iter().map(|message| {
-                let to: Vec<String> = message.recipients.iter().take(NAMED).map(|r| readable(&r.address)).collect();
-                let further = message.recipients.len().saturating_sub(to.len());
-                Line {
-                    id: message.id.to_string(),
-                    from: sender_of(&message),
-                    to: if further > 0 { format!("{} and {further} more", to.join(", ")) } else { to.join(", ") },
-                    since: calendar.ago(message.created_ms),
-                    next: next_try(&message, &calendar),
-                    held: message.held,
-                    error: message.recipients.into_iter().find_map(|r| r.last_error).unwrap_or_default(),
-                }
+            let messages = shown.messages.into_iter().map(|message| Line {
+                id: message.id.to_string(),
+                from: sender_of(&message),
+                to: recipients_of(&message),
+                since: calendar.ago(message.created_ms),
+                next: next_try(&message, &calendar),
+                held: message.held,
+                error: message.recipients.into_iter().find_map(|r| r.last_error).unwrap_or_default(),
             });
             let progress = delivery.queue_progress();
             let summary = match stats.messages {
@@ -296,18 +350,20 @@ async fn list_page(caller: Caller, asked: Asked, problem: Option<String>) -> Res
                     }
                 ),
             } + &due(&progress);
-            let query = format!("state={}&q={}", form_urlencoded(&asked.state), form_urlencoded(&asked.q));
+            let here = asked.address();
+            let query = format!("{here}{}", if here.contains('?') { "&" } else { "?" });
             Ok(view::html(&QueuePage {
                 page: caller.page("Queue"),
-                shell: surroundings(caller, Some(&asked.done), HERE)?,
+                shell: surroundings(caller, Some(&asked.done), &here)?,
                 tabs: TABS,
                 here: HERE,
                 problem,
+                work: caller.site.queue_work.lock().shown(),
                 summary,
                 filtered: !asked.q.is_empty() || !asked.state.is_empty(),
                 acts: if stats.messages > 0 { ACTS.to_vec() } else { Vec::new() },
                 messages: messages.collect(),
-                next: shown.next.map(|after| format!("{HERE}?{query}&after={after}")),
+                next: shown.next.map(|after| format!("{query}after={after}")),
                 asked,
             }))
         })
@@ -343,6 +399,8 @@ async fn one_page(caller: Caller, id: QueueId, done: String, problem: Option<Str
                     None => calendar.stamp(recipient.next_attempt_ms),
                 },
                 error: recipient.last_error.clone().unwrap_or_default(),
+                security: recipient.security.as_ref().map(|security| (secured(security), security.failed)),
+                verdict: recipient.verdict.clone().unwrap_or_default(),
             });
             let here = format!("{HERE}/{id}");
             Ok(view::html(&QueuedPage {
@@ -353,6 +411,7 @@ async fn one_page(caller: Caller, id: QueueId, done: String, problem: Option<Str
                 problem,
                 id: id.to_string(),
                 held: message.held,
+                stopped: message.stopped,
                 from: sender_of(&message),
                 sender: account.map(|account| (account.id.0, readable(&account.address.to_string()))),
                 size: size(message.size),
@@ -370,8 +429,10 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     let caller = admin(caller)?;
     let act = Act::of(form.get("do"))?;
     let asked = Asked { state: form.get("state").to_owned(), q: form.get("q").to_owned(), ..Asked::default() };
-    if form.get("id") == ALL {
-        return change_all(caller, act, asked, &form).await;
+    match form.get("id") {
+        ALL => return change_all(caller, act, asked, &form).await,
+        SELECTED => return change_selected(caller, act, asked, &form).await,
+        _ => {}
     }
     let id: QueueId = form
         .get("id")
@@ -419,109 +480,14 @@ fn question(act: Act, message: &QueuedMessage) -> Question {
         ],
         fields: vec![("do", act.verb.to_owned()), ("id", message.id.to_string())],
         button: act.label,
-        action: HERE,
+        action: HERE.to_owned(),
         back: format!("{HERE}/{}", message.id),
         here: HERE,
         ..Question::default()
     }
 }
 
-/// What an act on all of them came to.
-#[derive(Default)]
-struct Outcome {
-    changed: u64,
-    /// They are being delivered at this moment, or were a moment ago.
-    left: u64,
-}
-
-async fn change_all(caller: Caller, act: Act, asked: Asked, form: &Posted) -> Result<Response> {
-    let mut filter = asked.filter(&caller.site.directory);
-    if act.deed == Deed::Release {
-        filter.held = Some(true);
-    }
-    let sure = form.get("sure") == "1";
-    if act.ends && !(sure && form.get("typed").trim() == ALL) {
-        let question = question_of_all(act, &asked);
-        return confirm::ask(caller, Question { mistyped: sure, ..question }).await;
-    }
-    // It goes on, and what it did is noted, when the browser has gone or when it takes longer than a request may.
-    let work = tokio::spawn(async move {
-        let mut outcome = Outcome::default();
-        let ran = run_on_all(act, &caller.site.delivery, &filter, &mut outcome).await;
-        if outcome.changed > 0 {
-            let messages = counted(outcome.changed, "message", "messages");
-            note(&caller, &format!("{} {messages} in the queue", act.audited)).await?;
-        }
-        ran.map(|()| (caller, outcome.left))
-    });
-    let (caller, left) = work.await.map_err(Fault::internal)??;
-    if left > 0 {
-        let these = counted(left, "message is", "messages are");
-        let problem = format!("{these} being delivered right now and unchanged. Try again in a minute.");
-        return list_page(caller, asked, Some(problem)).await;
-    }
-    Ok(Redirect::to(&notice::with(HERE, act.done)).into_response())
-}
-
-/// Counts what it did also where it can't go on.
-async fn run_on_all(act: Act, delivery: &Delivery, filter: &QueueFilter, outcome: &mut Outcome) -> Result<()> {
-    let mut after = None;
-    loop {
-        let page = delivery.queue_list(filter, after, AT_ONCE)?;
-        let ids: Vec<QueueId> = page.messages.iter().map(|message| message.id).collect();
-        let each = ids.into_iter().map(|id| {
-            let delivery = delivery.clone();
-            async move { act.run(&delivery, id).await }
-        });
-        let mut each = futures_util::stream::iter(each).buffer_unordered(CHANGED_AT_ONCE);
-        while let Some(done) = each.next().await {
-            match done {
-                Ok(()) => outcome.changed += 1,
-                // It was delivered in between.
-                Err(DeliveryError::NotQueued(_)) => {}
-                Err(DeliveryError::InFlight(_)) => outcome.left += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
-}
-
-fn uncapital(text: &str) -> String {
+pub fn uncapital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| format!("{}{}", first.to_lowercase(), chars.as_str()))
-}
-
-fn question_of_all(act: Act, asked: &Asked) -> Question {
-    let mut which = match asked.state.as_str() {
-        "held" => "all held messages".to_owned(),
-        "waiting" => "all messages that are not held".to_owned(),
-        _ => "all messages".to_owned(),
-    };
-    if !asked.q.trim().is_empty() {
-        which = format!("{which} that match \u{201c}{}\u{201d}", asked.q.trim());
-    }
-    let heading = match act.deed {
-        Deed::Return => format!("Return {which} to their senders?"),
-        _ => format!("Drop {which}?"),
-    };
-    Question {
-        heading,
-        facts: vec![format!("For each of them: {}", uncapital(act.says))],
-        fields: vec![
-            ("do", act.verb.to_owned()),
-            ("id", ALL.to_owned()),
-            ("state", asked.state.clone()),
-            ("q", asked.q.clone()),
-        ],
-        typed: Some(ALL.to_owned()),
-        button: act.label,
-        action: HERE,
-        back: HERE.to_owned(),
-        here: HERE,
-        ..Question::default()
-    }
 }

@@ -1,4 +1,4 @@
-//! The service as a whole: what needs a person, stages, what people are told, work that can be started; standbys and archives.
+//! The service as a whole: what needs a person, stages, what people are told, work that can be started.
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::forms::Posted;
 use crate::listing::Place;
 use crate::notice;
 use crate::operate::{Job, JobReport, OpenAlarm, Operator};
-use crate::options::Panel;
 use crate::templates::Shell;
 use crate::time::Calendar;
 use crate::view::{self, Page};
 use crate::wording::capital;
 
 const HERE: &str = "/admin/service";
-const CONTINUITY: &str = "/admin/continuity";
 /// The longest text for people.
 const MAX_SAY_CHARACTERS: usize = 500;
+/// Work that is shown, the last that was started.
+const SHOWN_JOBS: usize = 8;
 
 #[derive(Template)]
 #[template(path = "admin_service.html")]
@@ -45,6 +45,7 @@ struct ServicePage {
     off_for: [(&'static str, &'static str); OFF_FOR.len()],
     say: String,
     max_say: usize,
+    certificates: Vec<String>,
     jobs: Vec<JobLine>,
     under_way: bool,
 }
@@ -65,30 +66,17 @@ struct FeatureLine {
     own: bool,
 }
 
-#[derive(Template)]
-#[template(path = "admin_continuity.html")]
-struct ContinuityPage {
-    page: Page,
-    shell: Shell,
-    tabs: Tabs,
-    here: &'static str,
-    problem: Option<String>,
-    panels: Vec<Panel>,
-    /// Those that work can be started for.
-    archives: Vec<String>,
-    jobs: Vec<JobLine>,
-    under_way: bool,
+/// Work that was started, as pages show it.
+pub struct JobLine {
+    pub what: String,
+    pub when: String,
+    pub state: &'static str,
+    pub error: String,
+    pub lines: String,
 }
 
-struct JobLine {
-    what: String,
-    when: String,
-    state: &'static str,
-    error: String,
-    lines: String,
-}
-
-fn job_line(report: JobReport, calendar: &Calendar) -> JobLine {
+/// A report, for a page.
+pub fn job_line(report: JobReport, calendar: &Calendar) -> JobLine {
     JobLine {
         what: report.job.words(),
         when: calendar.stamp(report.began_ms),
@@ -137,7 +125,8 @@ fn off_by(caller: &Caller, form: &Posted) -> Result<WhyOff, String> {
     Ok(WhyOff { reason, until_ms: hours.map(|hours: i64| caller.now_ms() + hours * HOUR_MS) })
 }
 
-fn operator(caller: &Caller) -> Result<Arc<dyn Operator>> {
+/// The process behind the pages.
+pub fn operator(caller: &Caller) -> Result<Arc<dyn Operator>> {
     let operator = caller.site.options.operator.clone();
     operator.ok_or(Fault::NotFound("This process has no such page."))
 }
@@ -160,7 +149,7 @@ async fn service_page(caller: Caller, problem: Option<String>, done: Option<Stri
             coming.extend(plan);
             let calendar = caller.calendar();
             let mut jobs = operator.jobs();
-            jobs.retain(|report| report.job == Job::Maintain);
+            jobs.retain(|report| !report.job.is_of_an_archive());
             let mut page = ServicePage {
                 page: caller.page("Service"),
                 shell: surroundings(caller, done.as_deref(), HERE)?,
@@ -186,8 +175,9 @@ async fn service_page(caller: Caller, problem: Option<String>, done: Option<Stri
                 off_for: OFF_FOR,
                 say: now.say,
                 max_say: MAX_SAY_CHARACTERS,
+                certificates: operator.certificates(),
                 under_way: jobs.iter().any(|report| report.ended_ms.is_none()),
-                jobs: jobs.into_iter().take(1).map(|report| job_line(report, &calendar)).collect(),
+                jobs: jobs.into_iter().take(SHOWN_JOBS).map(|report| job_line(report, &calendar)).collect(),
             };
             // Here they stand with what to do.
             page.page.alarms.clear();
@@ -201,7 +191,6 @@ async fn service_page(caller: Caller, problem: Option<String>, done: Option<Stri
 pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     let caller = admin(caller)?;
     let operator = operator(&caller)?;
-    let unclear = |error: continuity::stage::UnknownName| Fault::Bad(format!("The form is wrong: {error}."));
     // What is done, what the audit trail says, and the notice.
     let (outcome, audited, done) = match form.get("do") {
         "stage" => {
@@ -218,23 +207,7 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
             let outcome = on_thread(&operator, |it| it.follow_plan()).await?;
             (outcome, "started the usual plan to the stage open".to_owned(), "stage")
         }
-        "switch" => {
-            let feature = Feature::from_str(form.get("feature")).map_err(unclear)?;
-            let on = form.get("on") == "1";
-            if feature == Feature::Administration && !on {
-                let text =
-                    "These pages can\u{2019}t switch themselves off. On the server: holdfast stage off administration";
-                return service_page(caller, Some(text.to_owned()), None).await;
-            }
-            let off = match if on { Ok(None) } else { off_by(&caller, &form).map(Some) } {
-                Ok(off) => off,
-                Err(problem) => return service_page(caller, Some(problem), None).await,
-            };
-            let reason = off.as_ref().map_or("", |off| off.reason.as_str());
-            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-            let audited = format!("switched {} {}{reason}", feature.name(), if on { "on" } else { "off" });
-            (on_thread(&operator, move |it| it.switch(feature, off)).await?, audited, "saved")
-        }
+        "switch" => return switch(caller, &form).await,
         "say" => {
             let text = form.get("text").trim().to_owned();
             let length = text.chars().count();
@@ -249,22 +222,67 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
             };
             (on_thread(&operator, move |it| it.say(&text)).await?, audited, "saved")
         }
-        "maintain" => {
-            let outcome = on_thread(&operator, |it| it.start(Job::Maintain)).await?;
-            (outcome, "started the daily work".to_owned(), "started")
+        verb => {
+            let (job, audited) = job_of(verb).ok_or_else(Fault::nothing_to_do)?;
+            let audited = if job.only_looks() { String::new() } else { audited.to_owned() };
+            (on_thread(&operator, move |it| it.start(job)).await?, audited, "started")
         }
-        _ => return Err(Fault::nothing_to_do()),
     };
     match outcome {
         Ok(()) => {
-            note(&caller, &audited).await?;
+            if !audited.is_empty() {
+                note(&caller, &audited).await?;
+            }
             Ok(Redirect::to(&notice::with(HERE, done)).into_response())
         }
         Err(problem) => service_page(caller, Some(capital(&problem)), None).await,
     }
 }
 
-async fn on_thread<T: Send + 'static>(
+/// The work that a button starts, and what the audit trail says.
+fn job_of(verb: &str) -> Option<(Job, &'static str)> {
+    Some(match verb {
+        "maintain" => (Job::Maintain, "started the daily work"),
+        "verify-data" => (Job::VerifyData, "started a check of all stored data"),
+        "renew" => (Job::RenewCertificates, "started to renew all certificates"),
+        "check-names" => (Job::CheckNames, ""),
+        "secrets" => (Job::Secrets, ""),
+        "send-reports" => (Job::SendReports, "started to send DMARC reports"),
+        _ => return None,
+    })
+}
+
+/// Switches a part on, or off with a reason and an end.
+async fn switch(caller: Caller, form: &Posted) -> Result<Response> {
+    let operator = operator(&caller)?;
+    let feature = Feature::from_str(form.get("feature")).map_err(unclear)?;
+    let on = form.get("on") == "1";
+    if feature == Feature::Administration && !on {
+        let text = "These pages can\u{2019}t switch themselves off. On the server: holdfast stage off administration";
+        return service_page(caller, Some(text.to_owned()), None).await;
+    }
+    let off = match if on { Ok(None) } else { off_by(&caller, form).map(Some) } {
+        Ok(off) => off,
+        Err(problem) => return service_page(caller, Some(problem), None).await,
+    };
+    let reason = off.as_ref().map_or("", |off| off.reason.as_str());
+    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let audited = format!("switched {} {}{reason}", feature.name(), if on { "on" } else { "off" });
+    match on_thread(&operator, move |it| it.switch(feature, off)).await? {
+        Ok(()) => {
+            note(&caller, &audited).await?;
+            Ok(Redirect::to(&notice::with(HERE, "saved")).into_response())
+        }
+        Err(problem) => service_page(caller, Some(capital(&problem)), None).await,
+    }
+}
+
+fn unclear(error: continuity::stage::UnknownName) -> Fault {
+    Fault::Bad(format!("The form is wrong: {error}."))
+}
+
+/// Does something with the process on a thread that may block.
+pub async fn on_thread<T: Send + 'static>(
     operator: &Arc<dyn Operator>,
     work: impl FnOnce(&dyn Operator) -> T + Send + 'static,
 ) -> Result<T> {
@@ -295,64 +313,9 @@ fn stage_question(stage: Stage) -> Question {
         fields: vec![("do", "stage".to_owned()), ("stage", stage.name().to_owned())],
         typed: (stage < Stage::Web).then(|| stage.name().to_owned()),
         button: "Switch to this stage",
-        action: HERE,
+        action: HERE.to_owned(),
         back: HERE.to_owned(),
         here: HERE,
         ..Question::default()
-    }
-}
-
-/// `GET /admin/continuity`
-pub async fn continuity(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
-    continuity_page(admin(caller)?, None, place.done).await
-}
-
-async fn continuity_page(caller: Caller, problem: Option<String>, done: Option<String>) -> Result<Response> {
-    caller
-        .blocking(move |caller| {
-            let panels = caller.site.options.continuity.borrow().clone();
-            let operator = caller.site.options.operator.clone();
-            let calendar = caller.calendar();
-            let mut jobs = operator.as_ref().map(|operator| operator.jobs()).unwrap_or_default();
-            jobs.retain(|report| report.job != Job::Maintain);
-            let page = ContinuityPage {
-                page: caller.page("Continuity"),
-                shell: surroundings(caller, done.as_deref(), CONTINUITY)?,
-                tabs: TABS,
-                here: CONTINUITY,
-                problem,
-                panels,
-                archives: operator.map(|operator| operator.archives()).unwrap_or_default(),
-                under_way: jobs.iter().any(|report| report.ended_ms.is_none()),
-                jobs: jobs.into_iter().map(|report| job_line(report, &calendar)).collect(),
-            };
-            let wrong = page.problem.is_some();
-            Ok(failed(view::html(&page), wrong))
-        })
-        .await
-}
-
-/// `POST /admin/continuity`: starts a snapshot, a drill or a reading back of an archive.
-pub async fn start(caller: Caller, form: Posted) -> Result<Response> {
-    let caller = admin(caller)?;
-    let operator = operator(&caller)?;
-    let archive = form.get("archive").to_owned();
-    let job = match form.get("do") {
-        "snapshot" => Job::Snapshot(archive),
-        "drill" => Job::Drill(archive),
-        "verify" => Job::VerifyArchive(archive),
-        _ => return Err(Fault::nothing_to_do()),
-    };
-    let audited = match &job {
-        Job::Snapshot(archive) => format!("started a snapshot into the archive {archive}"),
-        Job::Drill(archive) => format!("started a drill of the archive {archive}"),
-        _ => format!("started to read back the archive {}", form.get("archive")),
-    };
-    match on_thread(&operator, move |it| it.start(job)).await? {
-        Ok(()) => {
-            note(&caller, &audited).await?;
-            Ok(Redirect::to(&notice::with(CONTINUITY, "started")).into_response())
-        }
-        Err(problem) => continuity_page(caller, Some(capital(&problem)), None).await,
     }
 }

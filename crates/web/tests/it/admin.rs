@@ -9,6 +9,7 @@ mod queue;
 mod sending;
 mod spam;
 mod trail;
+mod where_mail_goes;
 
 use axum::http::StatusCode;
 use directory::AuditFilter;

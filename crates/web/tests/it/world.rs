@@ -1,5 +1,7 @@
 //! A site over a real store in a folder of its own, and a browser that keeps cookies and reads forms.
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,7 +13,7 @@ use http_body_util::BodyExt;
 use mailkit::EmailAddress;
 use mailstore::{Appended, Flags, MailStore, MailboxId, NewMessage, Role as MailboxRole};
 use people::People;
-use testkit::{House, Store};
+use testkit::{Clock, House, Store, SystemClock};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use web::{Peer, WebDoor, WebOptions, WebState};
@@ -27,7 +29,18 @@ pub struct World {
     pub store: Store,
     /// The DNS as the checks of domains see it.
     pub zone: Arc<dnskit::Zone>,
+    clock: Arc<Ahead>,
     _folder: tempfile::TempDir,
+}
+
+/// A clock that goes ahead of the machine's.
+#[derive(Default)]
+struct Ahead(AtomicI64);
+
+impl Clock for Ahead {
+    fn now_ms(&self) -> i64 {
+        SystemClock.now_ms() + self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// This service as the DNS should tell it to others.
@@ -56,7 +69,9 @@ impl World {
     async fn empty_by(change: impl FnOnce(&mut WebOptions)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = DirectoryOptions { hostname: "mail.example.org".to_owned(), ..DirectoryOptions::default() };
-        let House { store, directory, mailstore: mail } = House::with_mailboxes(folder.path(), options).await;
+        let clock = Arc::new(Ahead::default());
+        let House { store, directory, mailstore: mail } =
+            House::with_mailboxes_and_clock(folder.path(), options, clock.clone()).await;
         let delivery =
             Delivery::new(store.clone(), directory.clone(), mail.clone(), DeliveryOptions::default()).unwrap();
         let mut options = WebOptions {
@@ -86,7 +101,7 @@ impl World {
             options,
             shutdown: CancellationToken::new(),
         };
-        Self { router: WebDoor::new(state), directory, mail, delivery, store, zone, _folder: folder }
+        Self { router: WebDoor::new(state), directory, mail, delivery, store, zone, clock, _folder: folder }
     }
 
     /// A site with ann@example.org, who administers, and bob@example.org.
@@ -117,6 +132,11 @@ impl World {
             quota_bytes: 0,
         };
         self.directory.create_account(new).await.unwrap()
+    }
+
+    /// The clock of the store goes on.
+    pub fn pass(&self, time: Duration) {
+        self.clock.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
     pub fn id(&self, name: &str) -> AccountId {

@@ -1,9 +1,12 @@
 //! Who gets to the administrators' pages, tried at each address that the router has.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use directory::Role;
 
-use crate::world::{Browser, World};
+use super::{act, trail};
+use crate::world::{Browser, PASSWORD, World};
 
 /// The addresses with something in the place of each name.
 fn addresses(world: &World) -> Vec<String> {
@@ -55,11 +58,11 @@ async fn the_last_administrator_stays_one_whoever_tries() {
     let id = world.id("ann").to_string();
     let page = format!("/admin/accounts/{id}");
     for verb in ["disable", "delete"] {
-        let answer = super::act(&mut ann, &page, "/admin/accounts", &[("do", verb), ("id", &id)]).await;
+        let answer = act(&mut ann, &page, "/admin/accounts", &[("do", verb), ("id", &id)]).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{verb}");
     }
     let save = [("do", "save"), ("id", &*id), ("name", "ann"), ("quota", "")];
-    let answer = super::act(&mut ann, &page, "/admin/accounts", &save).await;
+    let answer = act(&mut ann, &page, "/admin/accounts", &save).await;
     assert!(!answer.wrong("admin").is_empty(), "{}", answer.text());
     let is_admin = |world: &World| {
         let account = world.directory.account(world.id("ann")).unwrap().unwrap();
@@ -69,11 +72,62 @@ async fn the_last_administrator_stays_one_whoever_tries() {
     // Another one who is disabled is no help.
     let clara = world.account("clara", Role::Admin).await;
     world.directory.set_enabled(clara, false).await.unwrap();
-    let answer = super::act(&mut ann, &page, "/admin/accounts", &save).await;
+    let answer = act(&mut ann, &page, "/admin/accounts", &save).await;
     assert!(!answer.wrong("admin").is_empty() && is_admin(&world));
     // With a second one it may be given up, and then these pages are closed.
     world.directory.set_enabled(clara, true).await.unwrap();
-    let answer = super::act(&mut ann, &page, "/admin/accounts", &save).await;
+    let answer = act(&mut ann, &page, "/admin/accounts", &save).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
     assert_eq!(ann.get("/admin").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gives_access_or_ends_something_asks_for_the_password_again() {
+    let world = World::new().await;
+    world.directory.add_domain("empty.example").await.unwrap();
+    let (mut ann, bob) = (world.signed_in("ann").await, world.id("bob").to_string());
+    let page = format!("/admin/accounts/{bob}");
+    let accounts = "/admin/accounts";
+    // While the sign-in is fresh nobody is asked.
+    let done =
+        act(&mut ann, &page, accounts, &[("do", "password"), ("id", &bob), ("password", "a new passphrase")]).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER);
+    let domain = "/admin/domains/example.org";
+    let dangerous: Vec<(&str, Vec<(&str, &str)>)> = vec![
+        (accounts, vec![("do", "password"), ("id", &bob), ("password", "another passphrase")]),
+        (accounts, vec![("do", "totp-off"), ("id", &bob)]),
+        (accounts, vec![("do", "save"), ("id", &bob), ("name", "bob"), ("quota", ""), ("admin", "1")]),
+        (accounts, vec![("do", "delete"), ("id", &bob)]),
+        (accounts, vec![("do", "create"), ("address", "eve"), ("password", PASSWORD), ("admin", "1")]),
+        ("/admin/domains", vec![("do", "remove"), ("domain", "empty.example"), ("sure", "1")]),
+        (domain, vec![("do", "replace-keys"), ("sure", "1")]),
+        ("/admin/queue", vec![("do", "drop"), ("id", "all"), ("sure", "1"), ("typed", "all")]),
+    ];
+    for (to, fields) in &dangerous {
+        world.pass(Duration::from_secs(11 * 60));
+        let before = trail(&world);
+        let asked = act(&mut ann, "/admin", to, fields).await;
+        assert!(asked.status == StatusCode::UNPROCESSABLE_ENTITY && asked.has_code("password-asked"), "{fields:?}");
+        for (name, value) in fields {
+            assert!(asked.text().contains(&format!("name=\"{name}\" value=\"{value}\"")), "{name} waits");
+        }
+        let mut wrong = fields.clone();
+        wrong.push(("own-password", "not hers at all"));
+        assert!(!act(&mut ann, "/admin", to, &wrong).await.wrong("own-password").is_empty(), "{fields:?}");
+        assert_eq!(trail(&world), before, "nothing was done: {fields:?}");
+    }
+    // With the right one it is done, and for some minutes the rest is too.
+    let (to, fields) = &dangerous[2];
+    let mut right = fields.clone();
+    right.push(("own-password", PASSWORD));
+    assert_eq!(act(&mut ann, "/admin", to, &right).await.status, StatusCode::SEE_OTHER);
+    assert!(trail(&world)[0].contains("made it an administrator"));
+    let (to, fields) = &dangerous[5];
+    assert_eq!(act(&mut ann, "/admin", to, fields).await.location(), "/admin/domains?done=domaingone");
+    // What can be taken back never asks.
+    world.pass(Duration::from_secs(11 * 60));
+    for verb in ["disable", "enable", "end-sessions"] {
+        let done = act(&mut ann, "/admin", accounts, &[("do", verb), ("id", &bob)]).await;
+        assert_eq!(done.status, StatusCode::SEE_OTHER, "{verb}");
+    }
 }

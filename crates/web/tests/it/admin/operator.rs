@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use continuity::stage::{Feature, Situation, Stage, WhyOff};
 use parking_lot::Mutex;
-use web::{Job, JobReport, OpenAlarm, Operator};
+use web::{Job, JobReport, OpenAlarm, Operator, Paired, PairedKind};
 
 use super::{act, trail};
 use crate::world::World;
@@ -14,6 +14,8 @@ use crate::world::World;
 struct Noting {
     now: Mutex<Situation>,
     jobs: Mutex<Vec<JobReport>>,
+    paired: Mutex<Vec<Paired>>,
+    alone: Mutex<bool>,
 }
 
 impl Operator for Noting {
@@ -61,6 +63,28 @@ impl Operator for Noting {
 
     fn say(&self, text: &str) -> Result<(), String> {
         text.clone_into(&mut self.now.lock().say);
+        Ok(())
+    }
+
+    fn certificates(&self) -> Vec<String> {
+        vec!["mail.example.org: <60> days left".to_owned()]
+    }
+
+    fn paired(&self) -> Vec<Paired> {
+        self.paired.lock().clone()
+    }
+
+    fn forget(&self, kind: PairedKind, name: &str) -> Result<(), String> {
+        self.paired.lock().retain(|one| one.kind != kind || one.name != name);
+        Ok(())
+    }
+
+    fn waits_for_standby(&self) -> Option<String> {
+        (!*self.alone.lock()).then(|| "no standby has answered".to_owned())
+    }
+
+    fn go_on_alone(&self) -> Result<(), String> {
+        *self.alone.lock() = true;
         Ok(())
     }
 
@@ -167,6 +191,18 @@ async fn work_is_started_and_its_words_are_shown() {
             Job::VerifyArchive("off-site".to_owned()),
             "started to read back the archive off-site",
         ),
+        ("/admin/service", vec![("do", "verify-data")], Job::VerifyData, "started a check of all stored data"),
+        ("/admin/service", vec![("do", "renew")], Job::RenewCertificates, "started to renew all certificates"),
+        ("/admin/service", vec![("do", "send-reports")], Job::SendReports, "started to send DMARC reports"),
+        // These only look: the trail stays as it was.
+        ("/admin/service", vec![("do", "secrets")], Job::Secrets, "started to send DMARC reports"),
+        ("/admin/service", vec![("do", "check-names")], Job::CheckNames, "started to send DMARC reports"),
+        (
+            "/admin/continuity",
+            vec![("do", "status"), archive],
+            Job::ArchiveStatus("off-site".to_owned()),
+            "started to send DMARC reports",
+        ),
     ] {
         let done = act(&mut ann, to, to, &fields).await;
         assert_eq!(done.location(), format!("{to}?done=started"));
@@ -181,4 +217,44 @@ async fn work_is_started_and_its_words_are_shown() {
     let mut ann = world.signed_in("ann").await;
     assert_eq!(ann.get("/admin/service").await.status, StatusCode::NOT_FOUND);
     assert_eq!(ann.get("/admin/continuity").await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pairing_ends_after_the_machine_was_named() {
+    let operator = Arc::new(Noting::default());
+    let one = |kind, name: &str| Paired { kind, name: name.to_owned(), connected: true };
+    *operator.paired.lock() = vec![one(PairedKind::Standby, "twin"), one(PairedKind::Relay, "twin")];
+    let world = World::with(Some(operator.clone())).await;
+    let mut ann = world.signed_in("ann").await;
+    let here = "/admin/continuity";
+    let fields = [("do", "forget"), ("kind", "standby"), ("name", "twin")];
+    let asked = act(&mut ann, here, here, &fields).await;
+    assert!(asked.status == StatusCode::OK && asked.text().contains("name=\"typed\""));
+    for typed in ["", "Twin", "relay"] {
+        let mistyped = [&fields[..], &[("sure", "1"), ("typed", typed)]].concat();
+        assert!(!act(&mut ann, here, here, &mistyped).await.wrong("typed").is_empty(), "{typed}");
+    }
+    assert_eq!(operator.paired().len(), 2);
+    let sure = [&fields[..], &[("sure", "1"), ("typed", "twin")]].concat();
+    for to in ["/admin/continuity?done=pairedgone", "/admin/continuity"] {
+        assert_eq!(act(&mut ann, here, here, &sure).await.location(), to);
+        assert_eq!(operator.paired(), [one(PairedKind::Relay, "twin")], "the relay of that name stays");
+    }
+    assert_eq!(trail(&world), ["ann@example.org: removed the standby twin"]);
+    let unknown = [("do", "forget"), ("kind", "printer"), ("name", "twin")];
+    assert_eq!(act(&mut ann, here, here, &unknown).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_waits_for_a_standby_goes_on_alone_after_the_danger_was_said() {
+    let operator = Arc::new(Noting::default());
+    let world = World::with(Some(operator.clone())).await;
+    let mut ann = world.signed_in("ann").await;
+    let here = "/admin/continuity";
+    assert!(ann.get(here).await.has_code("waits-for-standby"));
+    let asked = act(&mut ann, here, here, &[("do", "alone")]).await;
+    assert!(asked.text().contains("name=\"sure\"") && !*operator.alone.lock());
+    act(&mut ann, here, here, &[("do", "alone"), ("sure", "1")]).await;
+    assert!(*operator.alone.lock() && !ann.get(here).await.has_code("waits-for-standby"));
+    assert_eq!(trail(&world)[0], "ann@example.org: continued without a standby");
 }

@@ -117,3 +117,57 @@ async fn an_act_on_all_is_on_those_that_the_filter_lets_through() {
     assert_eq!(queued(&world).len(), 2);
     assert_eq!(trail(&world)[0], "ann@example.org: dropped 2 messages in the queue");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_act_on_those_selected_leaves_the_others() {
+    let world = World::new().await;
+    let mut ann = world.signed_in("ann").await;
+    for to in ["a@far.example", "b@far.example", "c@near.example"] {
+        send(&mut ann, to).await;
+    }
+    let ids: Vec<String> = queued(&world).iter().map(|message| message.id.to_string()).collect();
+    let held = || queued(&world).iter().map(|message| message.held).collect::<Vec<_>>();
+    let some = |verb: &'static str, which: &[usize], more: &[(&'static str, &'static str)]| {
+        let mut fields = vec![("do", verb), ("id", "selected"), ("q", ""), ("state", "")];
+        fields.extend(which.iter().map(|at| ("ids", ids[*at].as_str())));
+        fields.extend(more);
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
+    };
+    let here = "/admin/queue";
+    let mut press = async |fields: Vec<(String, String)>| {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        act(&mut ann, here, here, &fields).await
+    };
+    let none = press(some("hold", &[], &[])).await;
+    assert!(none.status == StatusCode::OK && held() == [false; 3] && none.text().contains("No message is selected"));
+    assert_eq!(press(some("hold", &[0, 2], &[])).await.location(), "/admin/queue?done=queuehold");
+    assert_eq!(held(), [true, false, true]);
+    assert_eq!(trail(&world)[0], "ann@example.org: held 2 messages in the queue");
+    // Pressed again, it stays as it is.
+    press(some("hold", &[0, 2], &[])).await;
+    assert_eq!(held(), [true, false, true]);
+    press(some("release", &[2], &[])).await;
+    assert_eq!(held(), [true, false, false]);
+    let asked = press(some("drop", &[0, 1], &[])).await;
+    let text = asked.text();
+    assert!(text.contains(&ids[0]) && text.contains("b@far.example") && !text.contains(&ids[2]), "{text}");
+    assert_eq!(queued(&world).len(), 3, "asked first");
+    press(some("drop", &[0, 1], &[("sure", "1")])).await;
+    assert_eq!(queued(&world).len(), 1);
+    assert_eq!(trail(&world)[0], "ann@example.org: dropped 2 messages in the queue");
+    // What is gone, and what is no id, is passed over.
+    let mut gone = some("hold", &[0, 2], &[]);
+    gone.push(("ids".to_owned(), "nonsense".to_owned()));
+    press(gone).await;
+    assert_eq!(held(), [true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_act_the_same_messages_are_shown() {
+    let world = World::new().await;
+    let mut ann = world.signed_in("ann").await;
+    send(&mut ann, "a@far.example").await;
+    let fields = [("do", "hold"), ("id", "all"), ("q", "far.example"), ("state", "waiting")];
+    let done = act(&mut ann, "/admin/queue", "/admin/queue", &fields).await;
+    assert_eq!(done.location(), "/admin/queue?state=waiting&q=far.example&done=queuehold");
+}
