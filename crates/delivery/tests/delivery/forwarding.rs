@@ -485,8 +485,8 @@ async fn confirmations_expire_and_are_limited() {
     assert_eq!(states(&world).len(), MAX_FORWARD_TARGETS);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_refuses_everything_is_paused_and_its_owner_told_once() {
+/// A server that refuses all recipients while the switch is off.
+async fn fake_that_may_refuse() -> (Fake, Arc<std::sync::atomic::AtomicBool>) {
     let is_open = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let open = Arc::clone(&is_open);
     let fake = Fake::start(&["PIPELINING"], move |turn| {
@@ -494,6 +494,12 @@ async fn an_address_that_refuses_everything_is_paused_and_its_owner_told_once() 
         refuses.then_some(Answer::Say("550 5.1.1 gone"))
     })
     .await;
+    (fake, is_open)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_refuses_everything_is_paused_and_its_owner_told_once() {
+    let (fake, is_open) = fake_that_may_refuse().await;
     let mut world = world(options(Some(&fake)), |_| with_results(forwards(&["x@there.example"], false), "none")).await;
     world.start();
     let target = address("x@there.example");
@@ -529,13 +535,7 @@ async fn an_address_that_refuses_everything_is_paused_and_its_owner_told_once() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_an_address_was_paused_does_not_lose_the_notice() {
-    let is_open = Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let open = Arc::clone(&is_open);
-    let fake = Fake::start(&["PIPELINING"], move |turn| {
-        let refuses = !open.load(std::sync::atomic::Ordering::SeqCst) && turn.command.starts_with("RCPT");
-        refuses.then_some(Answer::Say("550 5.1.1 gone"))
-    })
-    .await;
+    let (fake, is_open) = fake_that_may_refuse().await;
     let plan = |_: &EmailAddress| with_results(forwards(&["x@there.example"], false), "none");
     let mut world = world(options(Some(&fake)), plan).await;
     world.start();

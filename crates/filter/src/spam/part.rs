@@ -27,26 +27,9 @@ impl RealmPart for SpamPart {
     }
 
     fn check(&self, account: RealmId, snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
-        let mut findings = Vec::new();
-        for kind in KINDS {
-            for row in snapshot.prefix(account, &[kind], Order::Ascending)? {
-                let (key, value) = row?;
-                let is_right = match kind {
-                    SETTINGS => key.len() == 1 && SettingsRecord::decode(value).is_ok(),
-                    STATE => key.len() == 1 && StateRecord::decode(value).is_ok(),
-                    _ => {
-                        key.len() == 1 + NAME_BYTES
-                            && LearnedRecord::decode(value).is_ok_and(|record| {
-                                record.features.len() % 4 == 0 && Grams::unpacked(&record.grams).is_some()
-                            })
-                    }
-                };
-                if !is_right {
-                    findings.push(format!("the spam filter has {key:02x?}, which is no record of it"));
-                }
-            }
-        }
-        Ok(findings)
+        let unsound = realm::unsound_rows(account, snapshot, &KINDS, usize::MAX, is_sound)?;
+        let finding = |key: Vec<u8>| format!("the spam filter has {key:02x?}, which is no record of it");
+        Ok(unsound.into_iter().map(finding).collect())
     }
 
     fn rewindable(&self) -> Rewindable<'_> {
@@ -98,6 +81,19 @@ impl RealmPart for SpamPart {
 
     fn touches(&self, _: &Write<'_>, _: &mut Touched) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+fn is_sound(key: &[u8], value: &[u8]) -> bool {
+    match key[0] {
+        SETTINGS => key.len() == 1 && SettingsRecord::decode(value).is_ok(),
+        STATE => key.len() == 1 && StateRecord::decode(value).is_ok(),
+        _ => {
+            let is_learned = |record: LearnedRecord| {
+                record.features.len().is_multiple_of(4) && Grams::unpacked(&record.grams).is_some()
+            };
+            key.len() == 1 + NAME_BYTES && LearnedRecord::decode(value).is_ok_and(is_learned)
+        }
     }
 }
 

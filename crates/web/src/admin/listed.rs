@@ -178,8 +178,8 @@ fn narrow(caller: &Caller, state: &str, accounts: &mut Vec<Account>) -> Result<(
 }
 
 fn is_nearly_full(caller: &Caller, account: &Account) -> bool {
+    let limit = account.quota_bytes;
     let Ok(quota) = caller.site.mailstore.quota(account.id.realm()) else { return false };
-    let limit = quota.limit_bytes.unwrap_or(0);
     limit > 0 && u128::from(quota.used_bytes) * 100 >= u128::from(limit) * u128::from(NEARLY_FULL)
 }
 
