@@ -253,3 +253,25 @@ fn question_of_all(act: Act, asked: &Asked) -> Question {
         ..Question::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_took_longer_than_its_request_is_shown_and_not_for_ever() {
+        let now = Instant::now();
+        let work = |is_shown, ended| Work { what: "Drop".to_owned(), changed: 1, left: 0, ended, is_shown };
+        assert_eq!(Work::default().shown(), None);
+        assert_eq!(work(false, None).shown(), None);
+        assert_eq!(work(false, Some((now, false))).shown(), None);
+        assert_eq!(work(true, None).shown(), Some(("Drop: 1 message so far.".to_owned(), true)));
+        assert_eq!(work(true, Some((now, false))).shown(), Some(("Drop: done, 1 message.".to_owned(), false)));
+        assert!(work(true, Some((now, true))).shown().is_some_and(|(text, goes_on)| text.contains("stopped") && !goes_on));
+        if let Some(long_ago) = now.checked_sub(SHOWN_FOR * 2) {
+            assert_eq!(work(true, Some((long_ago, false))).shown(), None);
+        }
+        let left = Work { left: 2, ..work(true, Some((now, false))) };
+        assert!(left.shown().is_some_and(|(text, _)| text.contains("2 messages are being delivered")));
+    }
+}
