@@ -28,7 +28,6 @@ use axum::{Router, middleware};
 use crate::site::Site;
 
 pub use frame::TABS;
-pub use queue_many::Work as QueueWork;
 
 /// Addresses below `/admin`, and what answers there.
 fn table() -> Vec<(&'static str, MethodRouter<Site>)> {

@@ -45,6 +45,7 @@ mod problem;
 mod proof;
 mod qr;
 mod query;
+mod queue_work;
 mod reading;
 mod rendering;
 mod rewind;

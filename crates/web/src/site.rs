@@ -20,12 +20,12 @@ use saved::SavedSearches;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::QueueWork;
 use crate::answers::Answers;
 use crate::discovery::profiles::Profiles;
 use crate::found::Found;
 use crate::known::Known;
 use crate::options::WebOptions;
+use crate::queue_work::Work;
 use crate::rendering::Rendering;
 use crate::room::Shares;
 use crate::second_step::SecondSteps;
@@ -87,7 +87,7 @@ pub struct Inner {
     /// Room for taking accounts back to a moment: it reads much.
     pub rewinding: Arc<Semaphore>,
     /// The act on many messages of the queue that administrators began last.
-    pub queue_work: Lock<QueueWork>,
+    pub queue_work: Lock<Work>,
     /// How much waited in the queue, and when that was counted.
     pub queue_stats: Lock<Option<(Instant, QueueStats)>>,
     /// Held while the first account is made.

@@ -53,7 +53,9 @@ pub async fn run(running: &Arc<Running>, command: StageCommand, output: &Output)
         StageCommand::Off { feature, reason, r#for } => {
             let feature: Feature = feature.parse()?;
             stages.switch_off(feature, &why_off(services, &reason, r#for.as_deref())?)?;
-            note(services, &format!("switched {} off", feature.name())).await;
+            let reason = reason.trim();
+            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            note(services, &format!("switched {} off{reason}", feature.name())).await;
         }
         StageCommand::On { feature } => {
             let feature: Feature = feature.parse()?;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::confirm::{self, Question};
 use super::frame::{TABS, Tabs, admin, counted, note, surroundings};
-use super::queue_many::{ALL, SELECTED, change_all, change_selected};
+use super::queue_many::{self, ALL, SELECTED, change_all, change_selected};
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
 use crate::forms::Posted;
@@ -358,7 +358,7 @@ pub async fn list_page(caller: Caller, asked: Asked, problem: Option<String>) ->
                 tabs: TABS,
                 here: HERE,
                 problem,
-                work: caller.site.queue_work.lock().shown(),
+                work: queue_many::shown(&caller.site.queue_work.lock()),
                 summary,
                 filtered: !asked.q.is_empty() || !asked.state.is_empty(),
                 acts: if stats.messages > 0 { ACTS.to_vec() } else { Vec::new() },

@@ -14,6 +14,7 @@ use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::forms::Posted;
 use crate::notice;
+use crate::queue_work::Work;
 use crate::site::Site;
 
 /// Stands for all of them, and is typed before they are given up.
@@ -33,37 +34,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the page shows that it has ended.
 const SHOWN_FOR: Duration = Duration::from_secs(600);
 
-/// An act on many messages, as far as it is.
-#[derive(Default)]
-pub struct Work {
-    /// What is done, in words.
-    what: String,
-    changed: u64,
-    /// They are being delivered at this moment, or were a moment ago.
-    left: u64,
-    /// When it ended, and whether it could not go on.
-    ended: Option<(Instant, bool)>,
-    /// The request that began it has been answered: the page shows it.
-    is_shown: bool,
-}
-
-impl Work {
-    /// For the page: what is done, and whether it is still under way.
-    pub fn shown(&self) -> Option<(String, bool)> {
-        if !self.is_shown || self.ended.is_some_and(|(at, _)| at.elapsed() > SHOWN_FOR) {
-            return None;
-        }
-        let so_far = counted(self.changed, "message", "messages");
-        let left = match self.left {
-            0 => String::new(),
-            left => format!(" {} being delivered and unchanged.", counted(left, "message is", "messages are")),
-        };
-        Some(match self.ended {
-            None => (format!("{}: {so_far} so far.{left}", self.what), true),
-            Some((_, false)) => (format!("{}: done, {so_far}.{left}", self.what), false),
-            Some((_, true)) => (format!("{}: stopped after {so_far}, see the service\u{2019}s log.", self.what), false),
-        })
+/// An act on many messages for the page: what is done, and whether it is still under way.
+pub fn shown(work: &Work) -> Option<(String, bool)> {
+    if !work.is_shown || work.ended.is_some_and(|(at, _)| at.elapsed() > SHOWN_FOR) {
+        return None;
     }
+    let so_far = counted(work.changed, "message", "messages");
+    let left = match work.left {
+        0 => String::new(),
+        left => format!(" {} being delivered and unchanged.", counted(left, "message is", "messages are")),
+    };
+    Some(match work.ended {
+        None => (format!("{}: {so_far} so far.{left}", work.what), true),
+        Some((_, false)) => (format!("{}: done, {so_far}.{left}", work.what), false),
+        Some((_, true)) => (format!("{}: stopped after {so_far}, see the service\u{2019}s log.", work.what), false),
+    })
 }
 
 /// Which messages.
@@ -262,16 +247,18 @@ mod tests {
     fn only_what_took_longer_than_its_request_is_shown_and_not_for_ever() {
         let now = Instant::now();
         let work = |is_shown, ended| Work { what: "Drop".to_owned(), changed: 1, left: 0, ended, is_shown };
-        assert_eq!(Work::default().shown(), None);
-        assert_eq!(work(false, None).shown(), None);
-        assert_eq!(work(false, Some((now, false))).shown(), None);
-        assert_eq!(work(true, None).shown(), Some(("Drop: 1 message so far.".to_owned(), true)));
-        assert_eq!(work(true, Some((now, false))).shown(), Some(("Drop: done, 1 message.".to_owned(), false)));
-        assert!(work(true, Some((now, true))).shown().is_some_and(|(text, goes_on)| text.contains("stopped") && !goes_on));
+        assert_eq!(shown(&Work::default()), None);
+        assert_eq!(shown(&work(false, None)), None);
+        assert_eq!(shown(&work(false, Some((now, false)))), None);
+        assert_eq!(shown(&work(true, None)), Some(("Drop: 1 message so far.".to_owned(), true)));
+        assert_eq!(shown(&work(true, Some((now, false)))), Some(("Drop: done, 1 message.".to_owned(), false)));
+        assert!(
+            shown(&work(true, Some((now, true)))).is_some_and(|(text, goes_on)| text.contains("stopped") && !goes_on)
+        );
         if let Some(long_ago) = now.checked_sub(SHOWN_FOR * 2) {
-            assert_eq!(work(true, Some((long_ago, false))).shown(), None);
+            assert_eq!(shown(&work(true, Some((long_ago, false)))), None);
         }
         let left = Work { left: 2, ..work(true, Some((now, false))) };
-        assert!(left.shown().is_some_and(|(text, _)| text.contains("2 messages are being delivered")));
+        assert!(shown(&left).is_some_and(|(text, _)| text.contains("2 messages are being delivered")));
     }
 }

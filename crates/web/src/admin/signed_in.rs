@@ -1,6 +1,6 @@
 //! Who signed in to an account, or tried to: the last time in a few words, and the list of the last two weeks.
 
-use directory::{Account, AccountId, Service, SignIn};
+use directory::{Account, AccountId, SIGN_INS_FOR_MS, Service, SignIn};
 
 use crate::caller::Caller;
 use crate::error::Result;
@@ -64,6 +64,7 @@ pub fn last(caller: &Caller, account: &Account) -> String {
         // A browser may stay signed in for longer than the history goes back.
         Ok(None) => match session_seen(caller, account.id) {
             Some(seen_ms) => format!("web session seen {}", calendar.ago(seen_ms)),
+            None if directory.now_ms() - account.created_ms < SIGN_INS_FOR_MS => "never".to_owned(),
             None => "not for two weeks".to_owned(),
         },
         // It is being restored.
