@@ -261,7 +261,8 @@ async fn switch(caller: Caller, form: &Posted) -> Result<Response> {
         let text = "These pages can\u{2019}t switch themselves off. On the server: holdfast stage off administration";
         return service_page(caller, Some(text.to_owned()), None).await;
     }
-    let off = match if on { Ok(None) } else { off_by(&caller, form).map(Some) } {
+    let off = if on { Ok(None) } else { off_by(&caller, form).map(Some) };
+    let off = match off {
         Ok(off) => off,
         Err(problem) => return service_page(caller, Some(problem), None).await,
     };
