@@ -43,7 +43,7 @@ struct ListPage {
     /// What the list can be narrowed to: value, and in words.
     states: [(&'static str, &'static str); STATES.len()],
     filtered: bool,
-    /// `3 accounts`, or how many of them match.
+    /// `3 accounts`: how many match.
     heading: String,
     list: Listed,
     deleted: Vec<Deleted>,
@@ -83,9 +83,8 @@ async fn list_page(caller: Caller, wanted: Wanted, beside: Beside) -> Result<Res
     caller
         .blocking(move |caller| {
             let list = listed(caller, &wanted)?;
-            let all = counted(list.all as u64, "account", "accounts");
+            let heading = counted(list.total as u64, "account", "accounts");
             let filtered = wanted.is_filtered();
-            let heading = if filtered { format!("{} of {all}", list.total) } else { all };
             let calendar = caller.calendar();
             let deleted = caller.site.directory.deleted()?;
             let mut typed = beside.typed;
