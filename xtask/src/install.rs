@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::run::{root, run};
 
 /// What the tests of real clients and pages use: the program that shows a package is there, and the package.
-const DEBIAN: [(&str, &str); 16] = [
+const DEBIAN: [(&str, &str); 17] = [
     ("mbsync", "isync"),
     ("mutt", "mutt"),
     ("script", "bsdutils"),
@@ -24,6 +24,7 @@ const DEBIAN: [(&str, &str); 16] = [
     ("/usr/sbin/knotd", "knot"),
     ("named-checkzone", "bind9-utils"),
     ("/usr/sbin/postfix", "postfix"),
+    ("zbarimg", "zbar-tools"),
 ];
 
 /// Whether `program` can be found on the PATH.

@@ -3,7 +3,11 @@
 //! Addresses are in it as keyed hashes, so that a relay that is lost tells nobody who has an address here; only a guess can
 //! be checked. The primary signs the list, with a key that the relay was given when the two were paired.
 
-use std::{collections::HashMap, io, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::Path,
+};
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use delivery::Refusal;
@@ -238,6 +242,7 @@ impl SignedList {
 pub struct Recipients {
     record: ListRecord,
     salt: [u8; 32],
+    domains: HashSet<String>,
     rooms: HashMap<u32, u64>,
     masks: Option<MaskKey>,
     /// Names it.
@@ -266,7 +271,8 @@ impl Recipients {
         // A primary of an earlier version says nothing of masked addresses.
         let key = record.mask_key.as_slice().try_into().ok();
         let masks = key.map(|key| MaskKey { key, next_account: record.next_account });
-        Ok(Self { record, salt, rooms, masks, revision })
+        let domains = record.domains.iter().cloned().collect();
+        Ok(Self { record, salt, domains, rooms, masks, revision })
     }
 
     /// A list of this machine's own, of addresses in canonical form (`@domain` for all of a domain): the primary is of another
@@ -294,7 +300,8 @@ impl Recipients {
             ..ListRecord::default()
         };
         let revision = SignedList { record: record.encode_to_vec(), signature: Vec::new() }.revision();
-        Self { salt, rooms: HashMap::new(), masks: None, revision, record }
+        let domains = record.domains.iter().cloned().collect();
+        Self { salt, domains, rooms: HashMap::new(), masks: None, revision, record }
     }
 
     /// Whose mail to an address is, or what the primary would say. `waiting` is how many bytes wait for an account here.
@@ -325,7 +332,7 @@ impl Recipients {
 
     /// Whether a domain, in ASCII and lower case, is one of ours.
     pub fn has_domain(&self, name: &str) -> bool {
-        self.record.domains.iter().any(|domain| domain == name)
+        self.domains.contains(name)
     }
 
     /// Whose account an address is, with all ways to it; [`u32::MAX`] is one whose mail is refused.

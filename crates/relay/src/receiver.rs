@@ -79,6 +79,18 @@ struct Live {
     state: Option<State>,
 }
 
+/// The list as it is, and its name: that costs a look at all of it, and is asked for again and again.
+struct Published {
+    signed: SignedList,
+    revision: u64,
+}
+
+impl Published {
+    fn new(signed: SignedList) -> Self {
+        Self { revision: signed.revision(), signed }
+    }
+}
+
 impl Live {
     /// What it said last, as that is now: time has passed since, and while it is away nothing comes.
     fn backlog(&self) -> Option<Backlog> {
@@ -106,7 +118,7 @@ pub struct Receiver {
     /// Changed with every pairing and removal.
     peers: watch::Sender<Vec<Peer>>,
     live: Mutex<BTreeMap<Fingerprint, Live>>,
-    list: watch::Sender<Option<Arc<SignedList>>>,
+    list: watch::Sender<Option<Arc<Published>>>,
     grant: watch::Sender<Grant>,
     seen: Mutex<Seen>,
     begun: Instant,
@@ -169,7 +181,7 @@ impl Receiver {
     /// All relays that are paired.
     pub fn relays(&self) -> Vec<OfRelay> {
         let peers = self.peers.borrow().clone();
-        let revision = self.list.borrow().as_ref().map_or(0, |list| list.revision());
+        let revision = self.list.borrow().as_ref().map_or(0, |list| list.revision);
         let live = self.live.lock();
         let status = |peer: &Peer| {
             let now = live.get(&peer.fingerprint);
@@ -285,8 +297,10 @@ impl Receiver {
                     Ok(signed) => {
                         failed.clear();
                         self.list.send_if_modified(|list| {
-                            let is_new = list.as_ref().is_none_or(|list| list.record != signed.record);
-                            *list = Some(Arc::new(signed));
+                            let is_new = list.as_ref().is_none_or(|list| list.signed.record != signed.record);
+                            if is_new {
+                                *list = Some(Arc::new(Published::new(signed)));
+                            }
                             is_new
                         });
                     }

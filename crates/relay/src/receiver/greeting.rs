@@ -164,9 +164,9 @@ impl Receiver {
                 _ = list.changed() => {
                     let now = list.borrow_and_update().clone();
                     match now {
-                        Some(now) if now.revision() != revision => {
-                            revision = now.revision();
-                            Kind::List((*now).clone())
+                        Some(now) if now.revision != revision => {
+                            revision = now.revision;
+                            Kind::List(now.signed.clone())
                         }
                         _ => continue,
                     }
@@ -186,7 +186,7 @@ impl Receiver {
         let snapshot = self.store.snapshot();
         let seq = snapshot.seq().map_err(io::Error::other)?.0;
         let chain = snapshot.chain().map_err(io::Error::other)?.to_vec();
-        let revision = self.list.borrow().as_ref().map_or(0, |list| list.revision());
+        let revision = self.list.borrow().as_ref().map_or(0, |list| list.revision);
         Ok(Beat { seq, chain, revision })
     }
 
