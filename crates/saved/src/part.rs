@@ -181,3 +181,154 @@ impl Found for FoundSearches {
         Ok(Merged { lines: vec![vec![line.clone()]], audit: Some(line), is_all: true })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use store::{Clock, StoreOptions};
+
+    use super::*;
+    use crate::SavedSearches;
+
+    const HERE: u64 = 7;
+
+    #[derive(Default)]
+    struct Hand(AtomicI64);
+
+    impl Clock for Hand {
+        fn now_ms(&self) -> i64 {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    struct World {
+        store: Store,
+        saved: SavedSearches,
+        hand: Arc<Hand>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let hand = Arc::new(Hand(AtomicI64::new(1_795_000_000_000)));
+            let options = StoreOptions { clock: hand.clone(), ..StoreOptions::default() };
+            let store = Store::open(dir.path(), options).unwrap();
+            Self { saved: SavedSearches::new(store.clone()), store, hand, _dir: dir }
+        }
+
+        /// Lets a second pass; gives the moment before it.
+        fn tick(&self) -> i64 {
+            self.hand.0.fetch_add(1_000, Ordering::SeqCst)
+        }
+
+        fn account(&self) -> RealmId {
+            RealmId::account(HERE)
+        }
+
+        /// Names and queries, in their order.
+        fn list(&self, account: RealmId) -> Vec<(String, String)> {
+            self.saved.list(account).unwrap().into_iter().map(|saved| (saved.name, saved.query)).collect()
+        }
+
+        async fn done(&self, act: InCommit) -> u64 {
+            self.store.transact(move |tx| act(tx)).await.unwrap()
+        }
+    }
+
+    fn named(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, query)| ((*name).to_owned(), (*query).to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_rewind_brings_searches_back_as_they_were_and_can_be_taken_back() {
+        let (world, part) = (World::new(), SavedPart);
+        let account = world.account();
+        let kept = world.saved.save(account, "kept", "is:unread").await.unwrap();
+        let gone = world.saved.save(account, "gone", "from:bob").await.unwrap();
+        let changed = world.saved.save(account, "changed", "tides").await.unwrap();
+        let moment = world.tick();
+        world.saved.remove(account, gone).await.unwrap();
+        world.saved.change(account, changed, "changed", "other").await.unwrap();
+        world.saved.save(account, "new", "new").await.unwrap();
+        let before = world.tick();
+
+        let past = world.store.realm_at(account, moment).unwrap();
+        let [coming] = &part.plan(account, &past).unwrap()[..] else { panic!("one kind of thing") };
+        assert_eq!(
+            (coming.noun, &coming.back[..], &coming.completed[..]),
+            ("saved search", &["gone".to_owned()][..], &["changed".to_owned()][..])
+        );
+        assert_eq!(world.done(part.go_back(account, &past).unwrap()).await, 2);
+        let all = named(&[("kept", "is:unread"), ("gone", "from:bob"), ("changed", "tides"), ("new", "new")]);
+        let mut found = world.list(account);
+        found.sort();
+        let mut wanted = all.clone();
+        wanted.sort();
+        assert_eq!(found, wanted);
+        let after = world.tick();
+        // Once more changes nothing.
+        let past = world.store.realm_at(account, moment).unwrap();
+        assert_eq!(world.done(part.go_back(account, &past).unwrap()).await, 0);
+        assert!(
+            part.plan(account, &past)
+                .unwrap()
+                .iter()
+                .all(|coming| coming.back.is_empty() && coming.completed.is_empty())
+        );
+
+        // What was changed since by hand stays when it is taken back.
+        world.saved.change(account, changed, "changed", "by hand").await.unwrap();
+        let (before, after) =
+            (world.store.realm_at(account, before).unwrap(), world.store.realm_at(account, after).unwrap());
+        assert_eq!(world.done(part.undo(account, &before, &after).unwrap()).await, 1);
+        let mut found = world.list(account);
+        found.sort();
+        assert_eq!(found, named(&[("changed", "by hand"), ("kept", "is:unread"), ("new", "new")]));
+        assert!(world.saved.list(account).unwrap().iter().any(|saved| saved.id == kept));
+        assert!(part.check(account, &world.store.snapshot()).unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn salvage_brings_what_is_missing_and_says_what_can_not_be_read() {
+        let (lost, here, part) = (World::new(), World::new(), SavedPart);
+        let account = lost.account();
+        lost.saved.save(account, "lost", "from:bob").await.unwrap();
+        lost.saved.save(account, "too", "tides").await.unwrap();
+        let broken = [&[SAVED][..], b"short"].concat();
+        let write = move |tx: &mut Tx<'_>| {
+            tx.put(account, broken.clone(), b"\xff\xff".to_vec());
+            Ok::<_, StoreError>(())
+        };
+        lost.store.transact(write).await.unwrap();
+        here.saved.save(account, "here", "is:starred").await.unwrap();
+        assert_eq!(part.check(account, &lost.store.snapshot()).unwrap().len(), 1);
+
+        let read = lost.store.snapshot();
+        let from = SalvageFrom {
+            read: &read,
+            realm: account,
+            same_ids: None,
+            is_part: false,
+            keeps_deleted: false,
+            store: &here.store,
+        };
+        let found = part.salvage(&from).unwrap().unwrap();
+        assert!(!found.is_empty() && found.unreadable().len() == 1);
+        let store = here.store.clone();
+        let counts = tokio::task::spawn_blocking(move || {
+            let merge = |preview| {
+                let mut progress = |_: &str, _: u64, _: u64| ();
+                let body = |_: &store::BodyId| Ok(None);
+                let mut into = Merging { store: &store, account, preview, body: &body, progress: &mut progress };
+                found.merge(&mut into).unwrap();
+                SavedSearches::new(store.clone()).list(account).unwrap().len()
+            };
+            [merge(true), merge(false), merge(false)]
+        });
+        assert_eq!(counts.await.unwrap(), [1, 3, 3], "a preview does nothing, and twice is once");
+        assert!(here.list(account).contains(&("lost".to_owned(), "from:bob".to_owned())));
+    }
+}
