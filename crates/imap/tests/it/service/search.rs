@@ -154,7 +154,20 @@ async fn fuzzy_searches_find_more_and_say_how_well_it_matches() {
     ] {
         assert_eq!(c.run(line).await.ok().untagged, [sorted], "{line}");
     }
-    c.run("SEARCH RETURN (RELEVANCY) TEXT running").await.is("BAD Syntax error: expected a search with FUZZY");
-    c.run("SORT (RELEVANCY) UTF-8 TEXT running").await.is("BAD Syntax error: expected a search with FUZZY");
+    // RFC 6203 sections 4 and 6: without FUZZY there are no scores, neither to tell nor to sort by.
+    for line in [
+        "SEARCH RETURN (RELEVANCY) TEXT running",
+        "UID SEARCH RETURN (COUNT RELEVANCY) ALL",
+        "SEARCH RETURN (RELEVANCY) CHARSET UTF-8 SUBJECT cafe",
+        "SORT (RELEVANCY) UTF-8 TEXT running",
+        "UID SORT (REVERSE RELEVANCY) UTF-8 ALL",
+        "SORT (ARRIVAL RELEVANCY) US-ASCII TEXT running",
+        "SORT RETURN (COUNT) (RELEVANCY) UTF-8 TEXT running",
+        "SORT RETURN (ALL RELEVANCY) (ARRIVAL) UTF-8 TEXT running",
+        "ESEARCH IN (mailboxes INBOX) RETURN (RELEVANCY) TEXT running",
+    ] {
+        c.run(line).await.is("BAD Syntax error: expected a search with FUZZY");
+        c.run("NOOP").await.ok();
+    }
     c.run("SEARCH FUZZY").await.is("BAD");
 }
