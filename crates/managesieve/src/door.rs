@@ -8,6 +8,7 @@ use doorkit::{
     sasl::Password,
     wire::{AtEnd, Line, LineEnds, LineTime, WireOptions},
 };
+use mailstore::{MailStore, Mailbox, MailboxName};
 use parking_lot::Mutex;
 use rules::{Rules, RulesError};
 use tokio::time::Instant;
@@ -17,12 +18,15 @@ use crate::{
     reply::{self, Code, Failure, Refusal},
     request::Request,
     session::{Channel, Effect, Session},
+    warnings::warnings,
 };
 
 struct Door {
     directory: Directory,
     rules: Rules,
     options: ManageSieveOptions,
+    /// Where the mailboxes of accounts are, so that a script is warned of one that does not exist.
+    mailboxes: Option<MailStore>,
     tls: Option<Tls>,
     sessions: Mutex<HashMap<AccountId, usize>>,
 }
@@ -36,12 +40,32 @@ pub struct ManageSieveDoor {
 impl ManageSieveDoor {
     /// A server without STARTTLS.
     pub fn new(directory: Directory, rules: Rules, options: ManageSieveOptions) -> Self {
-        Self { door: Arc::new(Door { directory, rules, options, tls: None, sessions: Mutex::default() }) }
+        Self {
+            door: Arc::new(Door { directory, rules, options, tls: None, mailboxes: None, sessions: Mutex::default() }),
+        }
     }
 
     /// A server that offers STARTTLS.
     pub fn with_tls(directory: Directory, rules: Rules, options: ManageSieveOptions, tls: Tls) -> Self {
-        Self { door: Arc::new(Door { directory, rules, options, tls: Some(tls), sessions: Mutex::default() }) }
+        Self {
+            door: Arc::new(Door {
+                directory,
+                rules,
+                options,
+                tls: Some(tls),
+                mailboxes: None,
+                sessions: Mutex::default(),
+            }),
+        }
+    }
+
+    /// One that warns of scripts that file into mailboxes that do not exist.
+    #[must_use]
+    pub fn with_mailboxes(self, mailboxes: MailStore) -> Self {
+        let Door { directory, rules, options, tls, .. } = &*self.door;
+        let (directory, rules, options) = (directory.clone(), rules.clone(), options.clone());
+        let (tls, mailboxes) = (tls.clone(), Some(mailboxes));
+        Self { door: Arc::new(Door { directory, rules, options, tls, mailboxes, sessions: Mutex::default() }) }
     }
 
     /// Serves one client, from the greeting until it disconnects, is idle for too long, or [`ManageSieveOptions::shutdown`]
@@ -105,11 +129,7 @@ enum Goes {
 
 impl Connection {
     fn new(door: Arc<Door>, conn: Conn) -> Self {
-        let mut own = door.options.clone();
-        if let Some(name) = conn.came_by(&door.options.also_known_as) {
-            name.clone_into(&mut own.hostname);
-        }
-        let session = Session::new(own, channel(&door, &conn));
+        let session = Session::new(door.options.clone(), channel(&door, &conn));
         let options = WireOptions {
             write_timeout: door.options.write_timeout,
             line_ends: LineEnds::Tolerant,
@@ -334,8 +354,10 @@ impl Connection {
     async fn start_tls(&mut self) -> io::Result<()> {
         let tls = self.door.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
         self.wire.start_tls(tls).await?;
-        let channel = channel(&self.door, self.wire.conn()?);
-        self.session.secured(channel, &mut self.wire.out);
+        let conn = self.wire.conn()?;
+        let name = conn.came_by(&self.door.options.also_known_as).map(str::to_owned);
+        let channel = channel(&self.door, conn);
+        self.session.secured(channel, name.as_deref(), &mut self.wire.out);
         self.scram = None;
         Ok(())
     }
@@ -351,12 +373,15 @@ impl Connection {
             }
             Request::Put { name, text } => {
                 rules.put(realm, &name, &text).await?;
-                reply::ok("Script kept", out);
+                let warnings = warned(self.door.mailboxes.clone(), account, text).await?;
+                reply::ok_warned(&warnings, "Script kept", out);
             }
             Request::Check(text) => {
-                let checked = doorkit::span::spawn_blocking(move || rules::check(&text).map(drop)).await;
+                let (mailboxes, script) = (self.door.mailboxes.clone(), text.clone());
+                let checked = doorkit::span::spawn_blocking(move || rules::check(&script).map(drop)).await;
                 checked.map_err(|error| broken_task(&error))?.map_err(RulesError::Invalid)?;
-                reply::ok("The script is right", out);
+                let warnings = warned(mailboxes, account, text).await?;
+                reply::ok_warned(&warnings, "The script is right", out);
             }
             Request::List => {
                 for script in rules.list(realm)? {
@@ -389,6 +414,19 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// The warnings about a script that is right.
+async fn warned(mailboxes: Option<MailStore>, account: AccountId, text: String) -> Result<Vec<String>, Failure> {
+    let told = doorkit::span::spawn_blocking(move || {
+        let names = mailboxes.and_then(|mailstore| mailstore.mailboxes(account.realm()).ok());
+        let exists = |name: &str| {
+            let is = |mailbox: &Mailbox| MailboxName::new(name).is_ok_and(|name| mailbox.name == name);
+            names.as_ref().is_none_or(|names| names.iter().any(is))
+        };
+        warnings(&text, exists)
+    });
+    told.await.map_err(|error| broken_task(&error))
 }
 
 fn broken_task(error: &tokio::task::JoinError) -> Failure {

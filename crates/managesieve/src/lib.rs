@@ -17,6 +17,7 @@ mod options;
 mod reply;
 mod request;
 mod session;
+mod warnings;
 
 pub use door::ManageSieveDoor;
 pub use options::ManageSieveOptions;

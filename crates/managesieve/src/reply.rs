@@ -78,6 +78,16 @@ pub(crate) fn ok(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes `OK`, and with the code `WARNINGS` the warnings instead of the text, if there are any.
+pub(crate) fn ok_warned(warnings: &[String], text: &str, out: &mut Vec<u8>) {
+    if warnings.is_empty() {
+        return ok(text, out);
+    }
+    out.extend_from_slice(b"OK (WARNINGS) ");
+    string(&warnings.join("\r\n"), out);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Writes `OK` with a code that has a string, and a text.
 pub(crate) fn ok_with(code: &str, value: &str, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("OK ({code} ").as_bytes());

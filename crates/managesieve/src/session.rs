@@ -91,12 +91,16 @@ impl Session {
         reply::ok(&format!("{} Holdfast ManageSieve", self.options.hostname), out);
     }
 
-    /// TLS has started: earlier state is discarded, and the capabilities are told again (RFC 5804 §2.2).
-    pub(crate) fn secured(&mut self, channel: Channel, out: &mut Vec<u8>) {
+    /// TLS has started: earlier state is discarded, and the capabilities are told again (RFC 5804 §2.2). `name` is which of our
+    /// names the client came by.
+    pub(crate) fn secured(&mut self, channel: Channel, name: Option<&str>, out: &mut Vec<u8>) {
+        if let Some(name) = name {
+            name.clone_into(&mut self.options.hostname);
+        }
         self.channel = channel;
         self.state = State::Before;
         self.capabilities(out);
-        reply::ok("TLS is active", out);
+        reply::ok(&format!("{} Holdfast ManageSieve, TLS is active", self.options.hostname), out);
     }
 
     pub(crate) const fn is_logged_in(&self) -> bool {

@@ -402,7 +402,8 @@ impl Protocols {
             submission: self.smtp(Role::Submission, &ends),
             imap: ImapDoor::with_tls(directory.clone(), mailstore.clone(), imap, self.tls.clone()),
             pop3: Pop3Door::with_tls(directory.clone(), mailstore.clone(), pop3, self.tls.clone()),
-            managesieve: ManageSieveDoor::with_tls(directory.clone(), rules.clone(), managesieve, self.tls.clone()),
+            managesieve: ManageSieveDoor::with_tls(directory.clone(), rules.clone(), managesieve, self.tls.clone())
+                .with_mailboxes(mailstore.clone()),
             ends,
         }
     }

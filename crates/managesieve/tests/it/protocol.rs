@@ -126,3 +126,24 @@ async fn commands_that_come_together_are_answered_in_their_order() {
     }
     assert_eq!(client.ok("LISTSCRIPTS").await.len(), 20);
 }
+
+#[tokio::test]
+async fn a_script_that_is_right_is_kept_with_warnings_about_what_it_does() {
+    let world = World::new().await;
+    let mut client = world.logged_in().await;
+    for (script, places) in [
+        ("keep;", vec![]),
+        ("require \"fileinto\";\r\nfileinto \"Archive\";\r\n", vec![]),
+        ("require \"fileinto\";\r\nfileinto \"Nowhere\";\r\n", vec!["line 2, column 1"]),
+        ("require \"fileinto\";\r\nstop;\r\nif true { fileinto \"Nowhere\"; }\r\n", vec!["line 3, column 1"]),
+        ("stop;\r\n keep;\r\n", vec!["line 2, column 2"]),
+    ] {
+        for command in ["CHECKSCRIPT", "PUTSCRIPT \"main\""] {
+            let told = client.say(&format!("{command} {}", literal(script))).await;
+            assert!(told.starts_with("OK"), "{script:?}: {told}");
+            assert_eq!(told.contains("(WARNINGS)"), !places.is_empty(), "{script:?}: {told}");
+            assert!(places.iter().all(|place| told.contains(place)), "{script:?}: {told}");
+        }
+        assert_eq!(world.rules.get(world.realm(), "main").unwrap(), script);
+    }
+}

@@ -172,3 +172,26 @@ async fn endless_lines_and_texts_of_strangers_are_not_kept() {
     client.send(b"PUTSCRIPT \"x\" {100000+}\r\n").await;
     assert!(client.closed().await.starts_with("BYE "));
 }
+
+#[tokio::test]
+async fn a_client_that_asks_for_another_of_our_names_is_greeted_with_it() {
+    let own = ManageSieveOptions::default().hostname;
+    let options = ManageSieveOptions {
+        also_known_as: vec!["mail.other.example".to_owned(), "sieve.other.example".to_owned()].into(),
+        ..ManageSieveOptions::default()
+    };
+    let world = World::with(options).await;
+    for (asked, name) in [
+        ("mail.other.example", "mail.other.example"),
+        ("Sieve.Other.example", "sieve.other.example"),
+        ("not.ours.example", &own),
+    ] {
+        let mut client = world.connect().await.starttls(asked).await;
+        let greeting = client.answer().await;
+        let last = greeting.last().unwrap();
+        assert!(last.starts_with(&format!("OK \"{name} ")), "{asked}: {last}");
+        assert!(greeting.iter().any(|line| line.starts_with("\"SASL\" ") && line.contains("PLAIN")), "{greeting:?}");
+        client.ok(&format!("AUTHENTICATE \"PLAIN\" \"{}\"", plain(LOGIN, PASSWORD))).await;
+        client.ok("LISTSCRIPTS").await;
+    }
+}

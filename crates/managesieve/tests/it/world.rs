@@ -11,7 +11,7 @@ use store::RealmId;
 use tempfile::TempDir;
 use testkit::House;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 use tokio_util::sync::CancellationToken;
@@ -47,7 +47,7 @@ impl World {
         // Another test may have been first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
-        let House { directory, store, .. } = House::open(&dir.path().join("data")).await;
+        let House { directory, store, mailstore, .. } = House::open(&dir.path().join("data")).await;
         directory.add_domain("here.example").await.unwrap();
         let account = directory
             .create_account(NewAccount {
@@ -62,7 +62,9 @@ impl World {
         let rules = Rules::new(store);
         let tls = Tls::self_signed(&dir.path().join("tls"), &["localhost".to_owned()]).unwrap();
         let shutdown = options.shutdown.clone();
-        let door = ManageSieveDoor::with_tls(directory.clone(), rules.clone(), options, tls.clone());
+        mailstore.create_standard_mailboxes(account.realm()).await.unwrap();
+        let door =
+            ManageSieveDoor::with_tls(directory.clone(), rules.clone(), options, tls.clone()).with_mailboxes(mailstore);
         let options =
             ListenOptions { security: Security::Plain, grace: Duration::from_millis(100), ..ListenOptions::default() };
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), options).unwrap();
@@ -93,7 +95,8 @@ impl World {
 
     /// A client that has read the greeting.
     pub async fn connect(&self) -> Client {
-        let mut client = Client { stream: BufReader::new(TcpStream::connect(self.address).await.unwrap()) };
+        let stream: Box<dyn Stream> = Box::new(TcpStream::connect(self.address).await.unwrap());
+        let mut client = Client { stream: BufReader::new(stream) };
         let greeting = client.answer().await;
         assert!(greeting.last().unwrap().starts_with("OK "), "{greeting:?}");
         client
@@ -107,6 +110,45 @@ impl World {
     }
 }
 
+/// Trusts every certificate.
+#[derive(Debug)]
+struct Trusting;
+
+impl rustls::client::danger::ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &rustls_pki_types::CertificateDer<'_>,
+        _: &[rustls_pki_types::CertificateDer<'_>],
+        _: &rustls_pki_types::ServerName<'_>,
+        _: &[u8],
+        _: rustls_pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &rustls_pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &rustls_pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
 /// What PLAIN sends.
 pub fn plain(login: &str, password: &str) -> String {
     use base64::Engine as _;
@@ -114,12 +156,30 @@ pub fn plain(login: &str, password: &str) -> String {
 }
 
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
 }
+
+/// A connection, with TLS or without.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Client {
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).await.unwrap();
+    }
+
+    /// Goes on under TLS, as a client that wants the server of that name and trusts whichever certificate it has.
+    pub async fn starttls(mut self, name: &str) -> Self {
+        self.ok("STARTTLS").await;
+        let config = rustls::ClientConfig::builder()
+            .dangerous()
+            .with_custom_certificate_verifier(std::sync::Arc::new(Trusting))
+            .with_no_client_auth();
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+        let name = rustls_pki_types::ServerName::try_from(name.to_owned()).unwrap();
+        let stream = connector.connect(name, self.stream.into_inner()).await.unwrap();
+        Self { stream: BufReader::new(Box::new(stream)) }
     }
 
     /// The next line without its end; `None` when the server has closed.
