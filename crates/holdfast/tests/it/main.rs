@@ -5,6 +5,7 @@ mod archive;
 mod clients;
 mod crash;
 mod domains;
+mod finding;
 mod forwarding;
 mod full;
 mod http2;
