@@ -132,7 +132,7 @@ impl Delivery {
         let filed = self.inner.store.transact(move |tx| {
             tx.keeps_books();
             if also(tx)? {
-                file_local_in(tx, &mailstore, account, &filing, &VerdictRecord::default())?;
+                file_local_in(tx, &mailstore, account, (&filing, &[]), &VerdictRecord::default())?;
             }
             Ok::<_, DeliveryError>(())
         });

@@ -36,6 +36,7 @@ use crate::schema::{
 };
 use crate::source::{QueuedBody, read_all};
 use crate::suit::Outgoing;
+use crate::versions::Versions;
 use crate::{Delivery, DeliveryError, Refusal, Result, queue};
 
 /// Longest wait between tries to record a result that the store does not take.
@@ -103,6 +104,17 @@ impl Outcome {
         let is_it = |finding: &&Finding| finding.action == dsn::Action::Failed && finding.status != "5.4.7";
         u32::try_from(self.findings.iter().filter(is_it).count()).unwrap_or(u32::MAX)
     }
+}
+
+/// A queued message for accounts here.
+#[derive(Clone)]
+struct Here {
+    message: LocalCopy,
+    /// As the rules of accounts changed it.
+    versions: Arc<Versions>,
+    /// As it is sent on.
+    onwards: Arc<Onwards>,
+    replies: Arc<Replies>,
 }
 
 impl Delivery {
@@ -405,17 +417,18 @@ impl Delivery {
                 };
                 let (mut filed, mut onward_hints) = (Vec::new(), Vec::new());
                 for (account, mut verdict) in accounts {
-                    if let Some((message, onwards, replies)) = &message
+                    if let Some(Here { message, versions, onwards, replies }) = &message
                         && !filed.contains(&account)
                     {
                         onward_hints.extend(send_on_in(tx, &this, onwards.get(&account), &mut verdict)?);
-                        let ready = replies.get(&account);
+                        let ready = (&this.inner.mailstore, replies.get(&account));
                         onward_hints.extend(remember_and_reply_in(tx, account, &mut verdict, ready)?);
                         filed.push(account);
                         if verdict.no_copy {
                             continue;
                         }
-                        file_local_in(tx, &this.inner.mailstore, account, message, &verdict)
+                        let versions = versions.get(&account).map(Vec::as_slice).unwrap_or_default();
+                        file_local_in(tx, &this.inner.mailstore, account, (message, versions), &verdict)
                             .map_err(|error: MailError| CommitError::Account(account, error))?;
                     }
                 }
@@ -462,12 +475,13 @@ impl Delivery {
         (account, HostAnswer { fate, remote: None, reports: false })
     }
 
-    /// The message as it is filed here: with Return-Path and trace, without signatures; and as it is sent on for accounts.
+    /// The message as it is filed here: with Return-Path and trace, without signatures; as rules changed it; and as it is
+    /// sent on for accounts.
     async fn local_copy(
         &self,
         attempt: &Arc<Attempt>,
         accounts: &[(AccountId, VerdictRecord)],
-    ) -> Result<(LocalCopy, Arc<Onwards>, Arc<Replies>), CommitError> {
+    ) -> Result<Here, CommitError> {
         let (this, attempt, accounts) = (self.clone(), Arc::clone(attempt), accounts.to_vec());
         let made = tokio::task::spawn_blocking(move || {
             let (store, record) = (&this.inner.store, &attempt.record);
@@ -485,11 +499,14 @@ impl Delivery {
                 Some((*account, this.onward(*account, verdict, record, message)?))
             };
             let onwards = accounts.iter().filter_map(onward).collect();
-            let mut replies = Replies::new();
+            let copy = copy.once(delivery_key(attempt.leg_id.id));
+            let (mut replies, mut versions) = (Replies::new(), Versions::new());
             for (account, verdict) in &accounts {
                 this.ready(*account, verdict, &mut replies);
+                this.change((*account, verdict), &copy, message, &mut versions)?;
             }
-            Ok::<_, DeliveryError>((copy.once(delivery_key(attempt.leg_id.id)), Arc::new(onwards), Arc::new(replies)))
+            let (versions, onwards, replies) = (Arc::new(versions), Arc::new(onwards), Arc::new(replies));
+            Ok::<_, DeliveryError>(Here { message: copy, versions, onwards, replies })
         });
         made.await.map_err(|_| CommitError::Other(Refusal::unavailable().into()))?.map_err(CommitError::Other)
     }

@@ -45,6 +45,7 @@ pub fn apply(routed: &mut Routed, mut verdict: Verdict, origin: &Origin) {
     let is_elsewhere = matches!(routed.destination, Destination::Domain(_));
     if let Some(refusal) = verdict.refusal.take() {
         verdict.forwards.clear();
+        verdict.changed_forwards.clear();
         verdict.no_copy = false;
         if origin.auth.is_some() {
             if !refusal.is_temporary() {

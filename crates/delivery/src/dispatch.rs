@@ -13,6 +13,7 @@ use crate::forward::{Onwards, send_on_in};
 use crate::hint::Hint;
 use crate::reply::{Replies, remember_and_reply_in};
 use crate::schema::{LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, VerdictRecord};
+use crate::versions::Versions;
 use crate::{Delivery, DeliveryError, QueueId, Refusal, Result, queue};
 
 /// Most accounts that one commit files to; further local recipients are served from the queue.
@@ -31,6 +32,8 @@ pub struct Dispatch {
     pub queue_body: StagedBody,
     /// For mailboxes here; `None`: local recipients are served from the queue.
     pub filing: Option<LocalCopy>,
+    /// What the rules of accounts here made of it.
+    pub versions: Versions,
     /// What is sent on in the name of accounts here.
     pub onwards: Onwards,
     /// What the rules of accounts here send.
@@ -198,7 +201,8 @@ impl Dispatch {
         count_mask_in(tx, account, &record.address)?;
         let verdict = record.verdict.get_or_insert_default();
         hints.extend(send_on_in(tx, delivery, self.onwards.get(&account), verdict)?);
-        hints.extend(remember_and_reply_in(tx, account, verdict, self.replies.get(&account))?);
+        let ready = (&delivery.inner.mailstore, self.replies.get(&account));
+        hints.extend(remember_and_reply_in(tx, account, verdict, ready)?);
         self.file_in(tx, delivery, account, verdict)
     }
 
@@ -214,7 +218,8 @@ impl Dispatch {
             return Ok(true);
         }
         let Some(copy) = &self.filing else { return Ok(false) };
-        match file_local_in(tx, &delivery.inner.mailstore, account, copy, verdict) {
+        let versions = self.versions.get(&account).map(Vec::as_slice).unwrap_or_default();
+        match file_local_in(tx, &delivery.inner.mailstore, account, (copy, versions), verdict) {
             Ok(_) => Ok(true),
             Err(MailError::OverQuota { .. }) => {
                 delivery.note_full(account);
@@ -261,6 +266,18 @@ impl Delivery {
             }
         }
         onwards
+    }
+
+    /// Gets the changed messages of those recipients ready who are filed to at once. Blocking.
+    pub(crate) fn versions_of(&self, recipients: &[Routed], copy: &LocalCopy, came: &[u8]) -> Result<Versions> {
+        let mut versions = Versions::new();
+        for recipient in recipients {
+            if let (Destination::Account(account), Some(verdict)) = (&recipient.destination, &recipient.record.verdict)
+            {
+                self.change((*account, verdict), copy, came, &mut versions)?;
+            }
+        }
+        Ok(versions)
     }
 
     /// Gets the replies of those recipients ready who are filed to at once. Blocking.

@@ -19,6 +19,8 @@ pub struct LocalCopy {
     return_path: Bytes,
     /// The rest of what stands above every copy: the trace.
     trace: Bytes,
+    /// Of a changed message: the fields between the two, instead of so many bytes of those that a verdict adds.
+    changed: Option<(Bytes, u64)>,
     parsed: Arc<Parsed>,
     /// INTERNALDATE, milliseconds since 1970 UTC.
     at_ms: i64,
@@ -47,7 +49,28 @@ impl LocalCopy {
     }
 
     fn with(body: StagedBody, parsed: Parsed, [return_path, trace]: [Bytes; 2], at_ms: i64) -> Self {
-        Self { body, return_path, trace, parsed: Arc::new(parsed), at_ms, delivery_key: None, ignore_quota: false }
+        Self {
+            body,
+            return_path,
+            trace,
+            changed: None,
+            parsed: Arc::new(parsed),
+            at_ms,
+            delivery_key: None,
+            ignore_quota: false,
+        }
+    }
+
+    /// The same message as an account's rules changed it: the fields `above` its trace stand for the first `added_bytes` of
+    /// those that the verdict adds, and `bytes`, staged as `body` if they are not those that came, stand below.
+    pub fn changed(&self, above: Vec<u8>, body: Option<StagedBody>, bytes: &[u8], added_bytes: u64) -> Self {
+        let whole = [&self.return_path[..], &above, &self.trace, bytes].concat();
+        Self {
+            body: body.unwrap_or_else(|| self.body.clone()),
+            changed: Some((above.into(), added_bytes)),
+            parsed: Arc::new(mailkit::parse(&whole)),
+            ..self.clone()
+        }
     }
 
     /// Filed only once under that key.
@@ -67,7 +90,11 @@ impl LocalCopy {
     /// The copy of a recipient about whom that was decided.
     fn message(&self, verdict: &VerdictRecord) -> Result<NewMessage, MailError> {
         let added = verdict.headers.as_bytes();
-        let prefix = [&self.return_path[..], added, &self.trace].concat();
+        let (changed, added) = match &self.changed {
+            Some((changed, instead)) => (&changed[..], &added[added.len().min(*instead as usize)..]),
+            None => (&[][..], added),
+        };
+        let prefix = [&self.return_path[..], changed, added, &self.trace].concat();
         let body: mailstore::StagedBody = self.body.clone().into();
         Ok(NewMessage {
             body: body.under(prefix.into())?,
@@ -89,7 +116,8 @@ fn begins_with_a_field(bytes: &[u8]) -> bool {
     mailkit::headers::fields(bytes).next().is_some_and(|field| field.raw.as_ptr() == bytes.as_ptr())
 }
 
-/// Files a message for `account`, in INBOX unless the verdict says otherwise.
+/// Files a message for `account`, in INBOX unless the verdict says otherwise. `versions` are the messages that its rules
+/// made of it.
 ///
 /// [`MailError::OverQuota`] is returned before anything is written to the account; after any other error the commit must
 /// be abandoned.
@@ -97,20 +125,28 @@ pub fn file_local_in(
     tx: &mut Tx<'_>,
     mailstore: &MailStore,
     account: AccountId,
-    copy: &LocalCopy,
+    (copy, versions): (&LocalCopy, &[LocalCopy]),
     verdict: &VerdictRecord,
 ) -> Result<Appended, MailError> {
     let realm = account.realm();
     let mailbox = mailbox_in(tx, mailstore, account, verdict.file_into(), verdict.create)?;
-    let message = copy.message(verdict)?;
+    let version = |number: u32| (number as usize).checked_sub(1).and_then(|at| versions.get(at)).unwrap_or(copy);
+    let message = version(verdict.version).message(verdict)?;
     let appended = mailstore.append_in(tx, realm, mailbox, &message)?;
+    if let Some(snooze) = &verdict.snooze {
+        mailstore.note_snoozed_in(tx, realm, appended.email_id, snooze);
+    }
     for (number, further) in verdict.copies.iter().enumerate() {
         let mailbox = mailbox_in(tx, mailstore, account, further.file_into(), verdict.create)?;
         // Each copy is filed once, under a key of its own. That it was filed at all was decided by the first.
         let delivery_key = message.delivery_key.as_ref().map(|key| [key, &b"/copy"[..], &[number as u8]].concat());
         let flags = Flags::parse(further.flags.iter().map(String::as_str))?;
-        let message = NewMessage { flags, delivery_key, ignore_quota: true, ..message.clone() };
-        mailstore.append_in(tx, realm, mailbox, &message)?;
+        let message = version(further.version).message(verdict)?;
+        let message = NewMessage { flags, delivery_key, ignore_quota: true, ..message };
+        let copied = mailstore.append_in(tx, realm, mailbox, &message)?;
+        if let Some(snooze) = &further.snooze {
+            mailstore.note_snoozed_in(tx, realm, copied.email_id, snooze);
+        }
     }
     Ok(appended)
 }
@@ -151,6 +187,9 @@ pub fn mailbox_of_role_in(
     let realm = account.realm();
     if let Some(mailbox) = mailstore.mailbox_by_role_in(tx, realm, role)? {
         return Ok(Some(mailbox.id));
+    }
+    if role == Role::Snoozed {
+        return mailstore.snoozed_mailbox_in(tx, realm).map(Some);
     }
     mailstore.create_standard_mailboxes_in(tx, realm)?;
     Ok(mailstore.mailbox_by_role_in(tx, realm, role)?.map(|mailbox| mailbox.id))

@@ -13,7 +13,7 @@ use filter::sender::{Algorithm, NotSealed, Outcome, Sealer};
 use mailkit::dkim::{KeyKind, SigningKey};
 use mailkit::results::{self, MethodResult};
 use mailkit::{EmailAddress, headers, trace};
-use store::Tx;
+use store::{StagedBody, Tx};
 
 use crate::dispatch::{Destination, Routed};
 use crate::head::Head;
@@ -36,8 +36,8 @@ pub type Onwards = BTreeMap<AccountId, Onward>;
 
 /// A message as it is sent on in an account's name.
 pub enum Onward {
-    /// It can be.
-    Ready(Box<Copy>),
+    /// It can be: as it came, and as the account's rules changed it.
+    Ready(Vec<Copy>),
     /// It can't, for this reason.
     Not(String),
 }
@@ -47,6 +47,8 @@ pub struct Copy {
     id: QueueId,
     record: MessageRecord,
     targets: Vec<Routed>,
+    #[expect(dead_code, reason = "it is held, not read")]
+    body: Option<StagedBody>,
 }
 
 impl Delivery {
@@ -59,47 +61,85 @@ impl Delivery {
         base: &MessageRecord,
         message: &[u8],
     ) -> Option<Onward> {
-        if verdict.forwards.is_empty() {
+        if verdict.forwards.is_empty() && verdict.changed_forwards.is_empty() {
             return None;
         }
-        Some(self.copy_of(account, verdict, base, message).unwrap_or_else(Onward::Not))
+        let copies = self.copies_of(account, verdict, base, message);
+        Some(copies.map_or_else(Onward::Not, Onward::Ready))
     }
 
-    fn copy_of(
+    fn copies_of(
         &self,
         account: AccountId,
         verdict: &VerdictRecord,
         base: &MessageRecord,
         message: &[u8],
-    ) -> Result<Onward, String> {
-        let unavailable = |error: &dyn std::fmt::Display| {
-            tracing::error!(account = account.0, %error, "could not read an account that a message is sent on for");
-            "the account could not be read".to_owned()
-        };
-        let found = self.inner.directory.account(account).map_err(|error| unavailable(&error))?;
+    ) -> Result<Vec<Copy>, String> {
+        let (owner, mark) = self.owner_and_mark(account)?;
+        if is_marked(&[&base.trace[..], &message[headers::header_range(message)]].concat(), &mark) {
+            return Err("it was sent on from here before: a mail loop".to_owned());
+        }
+        let mut copies = Vec::new();
+        if !verdict.forwards.is_empty() {
+            copies.push(self.copy_of(
+                (account, &owner, &mark),
+                (&verdict.forwards, &verdict.headers),
+                base,
+                message,
+            )?);
+        }
+        for (number, version) in (1..).zip(&verdict.versions) {
+            let here = verdict.changed_forwards.iter().filter(|forward| forward.version == number);
+            let to: Vec<String> = here.map(|forward| forward.address.clone()).collect();
+            if to.is_empty() {
+                continue;
+            }
+            let bytes = version.sent_on(message);
+            let body = self.inner.store.put_body(&bytes).map_err(|error| {
+                tracing::error!(account = account.0, %error, "could not keep a message that is sent on");
+                "it could not be kept".to_owned()
+            })?;
+            let base = MessageRecord {
+                body: body.id().as_bytes().to_vec(),
+                body_bytes: body.len(),
+                skip_bytes: 0,
+                eight_bit: !bytes.is_ascii(),
+                long_lines: mailkit::narrow::has_long_lines(&bytes),
+                ..base.clone()
+            };
+            let copy = self.copy_of((account, &owner, &mark), (&to, &verdict.headers), &base, &bytes)?;
+            copies.push(Copy { body: Some(body), ..copy });
+        }
+        Ok(copies)
+    }
+
+    /// The account's address, and the mark of what is sent on in its name.
+    fn owner_and_mark(&self, account: AccountId) -> Result<(EmailAddress, String), String> {
+        let found = self.inner.directory.account(account).map_err(|error| unavailable(account, &error))?;
         let owner = found.ok_or("the account is gone")?.address;
         let mark = if owner.needs_smtputf8() {
             format!("account-{}@{}", account.0, self.inner.options.hostname)
         } else {
             owner.to_string()
         };
-        let header = [&base.trace[..], &message[headers::header_range(message)]].concat();
-        let is_mark = |field: headers::Field<'_>| {
-            let value = headers::unfold(field.value);
-            let said = String::from_utf8_lossy(&value).trim().trim_matches(['<', '>']).to_owned();
-            field.is(MARK) && said.eq_ignore_ascii_case(&mark)
-        };
-        if headers::fields(&header).any(is_mark) {
-            return Err("it was sent on from here before: a mail loop".to_owned());
-        }
+        Ok((owner, mark))
+    }
+
+    fn copy_of(
+        &self,
+        (account, owner, mark): (AccountId, &EmailAddress, &str),
+        (to, headers): (&[String], &str),
+        base: &MessageRecord,
+        message: &[u8],
+    ) -> Result<Copy, String> {
         let mut targets = Vec::new();
-        for address in &verdict.forwards {
+        for address in to {
             let address = EmailAddress::parse(address).map_err(|_| "an address can't be used".to_owned())?;
-            targets.push(self.target(&address).map_err(|error| unavailable(&error))?);
+            targets.push(self.target(&address).map_err(|error| unavailable(account, &error))?);
         }
         let head = Head::read(message, &self.inner.options.hostname);
-        let found = results::merged(verdict.headers.as_bytes(), &self.inner.options.hostname).unwrap_or_default();
-        let said = results::read(verdict.headers.as_bytes(), &self.inner.options.hostname).unwrap_or_default();
+        let found = results::merged(headers.as_bytes(), &self.inner.options.hostname).unwrap_or_default();
+        let said = results::read(headers.as_bytes(), &self.inner.options.hostname).unwrap_or_default();
         let of_ours = base.account.is_some();
         let forwarded = ForwardedRecord {
             owner: owner.to_string(),
@@ -128,7 +168,7 @@ impl Delivery {
             forwarded: Some(forwarded),
             ..self.new_record(now_ms, now_ms)
         };
-        Ok(Onward::Ready(Box::new(Copy { id: self.next_id(), record, targets })))
+        Ok(Copy { id: self.next_id(), record, targets, body: None })
     }
 
     /// Where a message is sent on to.
@@ -185,6 +225,20 @@ impl Delivery {
             }
         }
     }
+}
+
+fn unavailable(account: AccountId, error: &dyn std::fmt::Display) -> String {
+    tracing::error!(account = account.0, %error, "could not read an account that a message is sent on for");
+    "the account could not be read".to_owned()
+}
+
+/// Whether a message was sent on with that mark before.
+fn is_marked(header: &[u8], mark: &str) -> bool {
+    headers::fields(header).any(|field| {
+        let value = headers::unfold(field.value);
+        let said = String::from_utf8_lossy(&value).trim().trim_matches(['<', '>']).to_owned();
+        field.is(MARK) && said.eq_ignore_ascii_case(mark)
+    })
 }
 
 fn seal(
@@ -244,11 +298,12 @@ pub fn send_on_in(
     onward: Option<&Onward>,
     verdict: &mut VerdictRecord,
 ) -> Result<Vec<Hint>> {
-    if std::mem::take(&mut verdict.forwards).is_empty() {
+    let (forwards, changed) = (std::mem::take(&mut verdict.forwards), std::mem::take(&mut verdict.changed_forwards));
+    if forwards.is_empty() && changed.is_empty() {
         return Ok(Vec::new());
     }
     let why = match onward {
-        Some(Onward::Ready(copy)) => match copy.write_in(tx, delivery) {
+        Some(Onward::Ready(copies)) => match write_all_in(copies, tx, delivery) {
             Ok(hints) => return Ok(hints),
             Err(DeliveryError::Refused(refusal)) => refusal.text,
             Err(error) => return Err(error),
@@ -262,6 +317,14 @@ pub fn send_on_in(
     let why: String = why.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(600).collect();
     verdict.headers.push_str(&trace::added_field(NOT_FORWARDED, &why).unwrap_or_default());
     Ok(Vec::new())
+}
+
+fn write_all_in(copies: &[Copy], tx: &mut Tx<'_>, delivery: &Delivery) -> Result<Vec<Hint>> {
+    let mut hints = Vec::new();
+    for copy in copies {
+        hints.extend(copy.write_in(tx, delivery)?);
+    }
+    Ok(hints)
 }
 
 impl Copy {

@@ -13,11 +13,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use directory::AccountId;
 use mailkit::EmailAddress;
-use mailstore::{Flags, MailboxName, Role};
+use mailstore::{Flags, MailboxName, Role, Snooze};
 use store::{BodyId, Store, StoreError, Tx};
 
 use crate::along::Along;
-use crate::schema::{FurtherRecord, MarkRecord, RefusalRecord, ReplyRecord, VerdictRecord};
+use crate::changed::{MAX_VERSIONS, Version};
+use crate::schema::{ChangedForwardRecord, FurtherRecord, MarkRecord, RefusalRecord, ReplyRecord, VerdictRecord};
 use crate::{Envelope, QueueId, Refusal};
 
 /// Most bytes of what is decided about one recipient: header lines, flags, mailbox and reason together.
@@ -164,6 +165,10 @@ pub struct FurtherCopy {
     pub into: FileInto,
     /// Its flags.
     pub flags: Flags,
+    /// Which of [`Verdict::versions`] it is, counted from 1; 0 is the message as it came.
+    pub version: usize,
+    /// It lies among the snoozed messages: when it returns.
+    pub snooze: Option<Snooze>,
 }
 
 /// What an account remembers: a key of its rules, and how long it holds.
@@ -176,7 +181,7 @@ pub struct Mark {
 }
 
 /// A message that an account's rules send: from the null sender, so that no report ever comes back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     /// To whom.
     pub to: Vec<EmailAddress>,
@@ -186,6 +191,8 @@ pub struct Reply {
     pub message: Vec<u8>,
     /// It is sent only if this is not remembered, and then it is.
     pub once: Option<Mark>,
+    /// A copy of it is filed in the account if it is sent, and whether its mailbox is made if it is missing.
+    pub copy: Option<(FurtherCopy, bool)>,
 }
 
 /// What is decided about one recipient of a message. The default decides nothing.
@@ -201,6 +208,14 @@ pub struct Verdict {
     /// The message is sent on to these addresses too, unchanged, in the recipient's name and in the commit that files it: at
     /// most [`MAX_FORWARDS`].
     pub forwards: Vec<EmailAddress>,
+    /// The message as the account's rules changed it, at most [`MAX_VERSIONS`] times.
+    pub versions: Vec<Version>,
+    /// Which of them is filed, counted from 1; 0 is the message as it came.
+    pub version: usize,
+    /// It lies among the snoozed messages: when it returns.
+    pub snooze: Option<Snooze>,
+    /// Changed messages that are sent on: to whom, and which of `versions`, counted from 1.
+    pub changed_forwards: Vec<(EmailAddress, usize)>,
     /// No copy is filed. If the message can't be sent on as `forwards` says, there is one all the same.
     pub no_copy: bool,
     /// Further copies, each in a mailbox of its own.
@@ -286,7 +301,16 @@ impl Verdict {
         self.mailbox = later.mailbox.or(self.mailbox);
         self.no_copy |= later.no_copy;
         self.create |= later.create;
-        self.copies.extend(later.copies);
+        let before = self.versions.len();
+        let shifted = |version: usize| if version == 0 { 0 } else { version + before };
+        self.versions.extend(later.versions);
+        self.snooze = later.snooze.or(self.snooze);
+        if later.version > 0 {
+            self.version = shifted(later.version);
+        }
+        self.changed_forwards.extend(later.changed_forwards.into_iter().map(|(to, version)| (to, shifted(version))));
+        let shift = |copy: FurtherCopy| FurtherCopy { version: shifted(copy.version), ..copy };
+        self.copies.extend(later.copies.into_iter().map(shift));
         self.replies.extend(later.replies);
         self.marks.extend(later.marks);
         for address in later.forwards {
@@ -333,13 +357,17 @@ impl Verdict {
     }
 
     /// This, unless it is too large to be kept.
-    pub(crate) fn fits(self) -> Result<Self, JudgeError> {
+    ///
+    /// # Errors
+    /// Which limit it is over.
+    pub fn fits(self) -> Result<Self, JudgeError> {
         let bytes = prost::Message::encoded_len(&VerdictRecord::from(&self));
-        if self.forwards.len() > MAX_FORWARDS {
-            return Err(JudgeError(format!(
-                "sent on to {} addresses: the limit is {MAX_FORWARDS}",
-                self.forwards.len()
-            )));
+        let forwards = self.forwards.len() + self.changed_forwards.len();
+        if forwards > MAX_FORWARDS {
+            return Err(JudgeError(format!("sent on to {forwards} addresses: the limit is {MAX_FORWARDS}")));
+        }
+        if self.versions.len() > MAX_VERSIONS {
+            return Err(JudgeError(format!("changed {} times: the limit is {MAX_VERSIONS}", self.versions.len())));
         }
         if bytes > MAX_VERDICT_BYTES {
             return Err(JudgeError(format!("a verdict of {bytes} bytes: the limit is {MAX_VERDICT_BYTES}")));
@@ -368,7 +396,17 @@ impl From<&Verdict> for VerdictRecord {
             replies: verdict.replies.iter().map(ReplyRecord::from).collect(),
             marks: verdict.marks.iter().map(MarkRecord::from).collect(),
             create: verdict.create,
+            versions: verdict.versions.iter().map(Into::into).collect(),
+            version: verdict.version as u32,
+            snooze: verdict.snooze.clone(),
+            changed_forwards: verdict.changed_forwards.iter().map(ChangedForwardRecord::from).collect(),
         }
+    }
+}
+
+impl From<&(EmailAddress, usize)> for ChangedForwardRecord {
+    fn from((to, version): &(EmailAddress, usize)) -> Self {
+        Self { address: to.to_string(), version: *version as u32 }
     }
 }
 
@@ -392,7 +430,8 @@ impl FileInto {
 impl From<&FurtherCopy> for FurtherRecord {
     fn from(copy: &FurtherCopy) -> Self {
         let (role, mailbox) = copy.into.stored();
-        Self { role, mailbox, flags: copy.flags.names().map(ToOwned::to_owned).collect() }
+        let flags = copy.flags.names().map(ToOwned::to_owned).collect();
+        Self { role, mailbox, flags, version: copy.version as u32, snooze: copy.snooze.clone() }
     }
 }
 
@@ -416,6 +455,8 @@ impl From<&Reply> for ReplyRecord {
             author: reply.author.to_string(),
             message: reply.message.clone(),
             once: reply.once.as_ref().map(MarkRecord::from),
+            copy: reply.copy.as_ref().map(|(copy, _)| copy.into()),
+            create: reply.copy.as_ref().is_some_and(|(_, create)| *create),
         }
     }
 }
@@ -435,7 +476,7 @@ impl VerdictRecord {
             (None, "", mailbox) => mailbox.to_owned(),
             (None, role, _) => role.to_owned(),
         };
-        let what = match self.forwards.len() {
+        let what = match self.forwards.len() + self.changed_forwards.len() {
             0 => what,
             1 => format!("{what}, sent on to 1 address"),
             count => format!("{what}, sent on to {count} addresses"),

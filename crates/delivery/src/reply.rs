@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use bytes::Bytes;
 use directory::AccountId;
 use mailkit::EmailAddress;
+use mailstore::{MailError, MailStore};
 use prost::Message as _;
 use store::{Read as _, StagedBody, Tx};
 
+use crate::filing::{LocalCopy, file_local_in};
 use crate::hint::Hint;
 use crate::schema::{
     LOCAL_DESTINATION, LegId, LegRecord, MarkRecord, MessageRecord, RecipientRecord, ReplyRecord, VerdictRecord,
@@ -37,6 +40,8 @@ pub struct Ready {
     legs: Vec<LegRecord>,
     #[expect(dead_code, reason = "it is held, not read")]
     body: StagedBody,
+    /// What is filed of it in the account, and where.
+    copy: Option<(LocalCopy, VerdictRecord)>,
 }
 
 impl Delivery {
@@ -71,7 +76,17 @@ impl Delivery {
         let signed = self.sign(&author, bytes);
         let body = self.inner.store.put_body(bytes)?;
         let record = self.own_record(&body, bytes, signed, smtputf8);
-        Ok(Ready { id, record, legs: by_destination.into_iter().map(leg).collect(), body })
+        let copy = reply.copy.as_ref().map(|copy| {
+            let verdict = VerdictRecord {
+                role: copy.role.clone(),
+                mailbox: copy.mailbox.clone(),
+                flags: copy.flags.clone(),
+                create: reply.create,
+                ..VerdictRecord::default()
+            };
+            (LocalCopy::new(body.clone(), bytes, [Bytes::new(), Bytes::new()], now_ms), verdict)
+        });
+        Ok(Ready { id, record, legs: by_destination.into_iter().map(leg).collect(), body, copy })
     }
 }
 
@@ -84,7 +99,7 @@ pub fn remember_and_reply_in(
     tx: &mut Tx<'_>,
     account: AccountId,
     verdict: &mut VerdictRecord,
-    ready: Option<&Vec<Option<Ready>>>,
+    (mailstore, ready): (&MailStore, Option<&Vec<Option<Ready>>>),
 ) -> Result<Vec<Hint>> {
     for mark in std::mem::take(&mut verdict.marks) {
         put_in(tx, account, &mark);
@@ -100,6 +115,14 @@ pub fn remember_and_reply_in(
             put_in(tx, account, once);
         }
         queue::enqueue_in(tx, ready.id, ready.record.clone(), ready.legs.clone())?;
+        if let Some((copy, verdict)) = &ready.copy {
+            match file_local_in(tx, mailstore, account, (copy, &[]), verdict) {
+                Ok(_) => {}
+                // The reply is sent although there is no room for its copy.
+                Err(MailError::OverQuota { .. }) => tracing::info!(%account, "no room for the copy of a reply"),
+                Err(error) => return Err(error.into()),
+            }
+        }
         metrics::counter!("holdfast_delivery_replies_total").increment(1);
         hints.extend(ready.legs.iter().enumerate().map(|(at, leg)| Hint {
             destination: leg.destination.as_str().into(),

@@ -186,7 +186,7 @@ impl Delivery {
     pub(crate) fn write_report_in(&self, tx: &mut Tx<'_>, report: &PreparedReport) -> Result<Vec<Hint>> {
         metrics::counter!("holdfast_delivery_reports_total").increment(1);
         if let Place::Here(account) = report.place {
-            match file_local_in(tx, &self.inner.mailstore, account, &report.message, &VerdictRecord::default()) {
+            match file_local_in(tx, &self.inner.mailstore, account, (&report.message, &[]), &VerdictRecord::default()) {
                 Ok(_) => return Ok(Vec::new()),
                 Err(MailError::OverQuota { .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -30,7 +30,10 @@ mod verdict;
 use crate::outbound::transaction::TlsWish;
 use crate::{Notify, QueueId, Ret};
 
-pub use verdict::{ForwardedRecord, FurtherRecord, MarkRecord, RefusalRecord, ReplyRecord, VerdictRecord};
+pub use verdict::{
+    ChangedForwardRecord, ForwardedRecord, FurtherRecord, MarkRecord, PieceRecord, RefusalRecord, ReplyRecord,
+    VerdictRecord, VersionRecord,
+};
 
 /// First byte of delivery's keys in an account's realm.
 pub const ACCOUNT_KEYS: u8 = 0x40;

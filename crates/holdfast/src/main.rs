@@ -44,6 +44,7 @@ mod serve;
 mod services;
 mod shell;
 mod sign_ins;
+mod snoozing;
 mod spam;
 mod standby;
 mod start;

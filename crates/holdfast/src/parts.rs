@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use delivery::{ForwardingPart, QueueInvariants, ReceiptsPart, SendingPart};
 use directory::{DirectoryInvariants, DirectoryPart, DisplayPart};
 use filter::spam::SpamPart;
-use mailstore::MailPart;
+use mailstore::{MailPart, SnoozePart};
 use people::PeoplePart;
 use realm::{Parts, feed::FeedPart};
 use reports::ReportInvariants;
@@ -27,6 +27,7 @@ static PARTS: LazyLock<Parts> = LazyLock::new(|| {
         &ForwardingPart,
         &RulesPart,
         &SavedPart,
+        &SnoozePart,
     ])
 });
 

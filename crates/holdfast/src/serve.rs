@@ -30,7 +30,7 @@ use crate::{
     running::Running,
     secrets,
     services::Services,
-    sign_ins, spam,
+    sign_ins, snoozing, spam,
     supervisor::{Phase, Supervisor},
 };
 
@@ -179,6 +179,9 @@ fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &m
     supervisor.kept_up(Phase::Work, "spam training", move |stop| spam::serve(services.clone(), training.clone(), stop));
     let services = running.services.clone();
     supervisor.kept_up(Phase::Work, "search index", move |stop| finding::serve(services.clone(), stop));
+    let (services, snoozes) = (running.services.clone(), snoozing::watch(&running.services));
+    supervisor
+        .kept_up(Phase::Work, "snoozed messages", move |stop| snoozing::serve(services.clone(), snoozes.clone(), stop));
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "domains", move |stop| domains::serve(of.clone(), stop));
     let services = running.services.clone();

@@ -26,7 +26,7 @@ impl ForwardingJudge {
 
     fn of(&self, account: AccountId, id: delivery::QueueId, before: &Verdict) -> Verdict {
         let mut verdict = Verdict::default();
-        let is_discarded = before.no_copy && before.forwards.is_empty();
+        let is_discarded = before.no_copy && before.forwards.is_empty() && before.changed_forwards.is_empty();
         let is_spam = before.mailbox == Some(FileInto::Role(Role::Junk));
         if before.refusal.is_some() || is_discarded || is_spam {
             return verdict;

@@ -84,7 +84,8 @@ impl Session {
                         raw = Some(read.map_err(|error| JudgeError(error.to_string()))?);
                     }
                     let bytes = raw.as_deref().unwrap_or_default();
-                    let given = Message::new([before.headers().as_bytes(), bytes].concat()).of_size(message.len());
+                    let added = before.headers().as_bytes();
+                    let given = Message::new([added, bytes].concat()).of_size(added.len() as u64 + message.len());
                     self.run_one(account, index, (&name, &script), given, before)
                 }
                 Err(RulesError::Invalid(problems)) => {

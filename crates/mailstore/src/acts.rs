@@ -42,6 +42,9 @@ pub enum ActChange {
     Flags(FlagChange),
     /// They go to that mailbox, where their flags change.
     MoveWith(MailboxId, FlagChange),
+    /// They go to that mailbox, which is that of snoozed messages, and return to INBOX at that time, milliseconds since 1970
+    /// UTC.
+    Snooze(MailboxId, i64),
     /// They are gone for good.
     Expunge,
 }
@@ -218,6 +221,16 @@ impl MailStore {
                     let moved = self.move_in(tx, account, step.mailbox, &step.uids, *to)?;
                     let uids: Vec<u32> = moved.uids.iter().map(|(_, new)| new.0).collect();
                     record.changed += uids.len() as u32;
+                    WayBack { mailbox: to.0, uids, to: step.mailbox.0, ..WayBack::default() }
+                }
+                ActChange::Snooze(to, until_ms) => {
+                    let there = (*to, *until_ms);
+                    let uids = self.snooze_in(tx, account, (step.mailbox, &step.uids), there)?;
+                    record.changed += uids.len() as u32;
+                    if *to == step.mailbox {
+                        continue;
+                    }
+                    let uids = uids.into_iter().map(|uid| uid.0).collect();
                     WayBack { mailbox: to.0, uids, to: step.mailbox.0, ..WayBack::default() }
                 }
                 ActChange::Flags(change) => {

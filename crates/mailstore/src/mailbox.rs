@@ -124,10 +124,10 @@ impl MailStore {
         rows.iter().map(|(key, _)| name_in(key)).collect()
     }
 
-    /// Make those of the standard mailboxes (one for each [`Role`]) that the account does not have yet, subscribed.
+    /// Make those of the standard mailboxes (one for each of [`Role::STANDARD`]) that the account does not have yet, subscribed.
     /// A mailbox that has the name already gets the role.
     pub fn create_standard_mailboxes_in(&self, tx: &mut Tx<'_>, account: RealmId) -> Result<()> {
-        for role in Role::ALL {
+        for role in Role::STANDARD {
             if id_at(tx, account, &key::role(role.number()))?.is_some() {
                 continue;
             }

@@ -17,11 +17,16 @@ pub enum Role {
     Junk,
     /// `\Trash`
     Trash,
+    /// `\Snoozed` (draft-ietf-extra-email-snooze): its messages go back to INBOX at their times.
+    Snoozed,
 }
 
 impl Role {
     /// All roles, in the order in which people expect the mailboxes.
-    pub const ALL: [Self; 6] = [Self::Inbox, Self::Drafts, Self::Sent, Self::Archive, Self::Junk, Self::Trash];
+    pub const ALL: [Self; 7] =
+        [Self::Inbox, Self::Snoozed, Self::Drafts, Self::Sent, Self::Archive, Self::Junk, Self::Trash];
+    /// The roles for which each account has a mailbox from the beginning.
+    pub const STANDARD: [Self; 6] = [Self::Inbox, Self::Drafts, Self::Sent, Self::Archive, Self::Junk, Self::Trash];
 
     /// The name that the standard mailbox of this role gets.
     pub fn standard_name(self) -> &'static str {
@@ -32,6 +37,7 @@ impl Role {
             Self::Archive => "Archive",
             Self::Junk => "Junk",
             Self::Trash => "Trash",
+            Self::Snoozed => "Snoozed",
         }
     }
 
@@ -44,6 +50,7 @@ impl Role {
             Self::Archive => Some("\\Archive"),
             Self::Junk => Some("\\Junk"),
             Self::Trash => Some("\\Trash"),
+            Self::Snoozed => Some("\\Snoozed"),
         }
     }
 }
@@ -63,6 +70,7 @@ impl Role {
             Self::Archive => 4,
             Self::Junk => 5,
             Self::Trash => 6,
+            Self::Snoozed => 7,
         }
     }
 

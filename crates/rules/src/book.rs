@@ -370,6 +370,7 @@ fn needs(node: &Node, required: &mut BTreeSet<String>) {
             "currentdate" | "date" => need("date"),
             "set" | "string" => need("variables"),
             "spamtest" => need("spamtestplus"),
+            "snooze" => need("vnd.cyrus.snooze"),
             _ => {}
         }
         for argument in &node.arguments {

@@ -21,7 +21,7 @@ pub use edits::{Current, Edit, LastEdit, version};
 pub use form::{Action, Condition, Folder, How, Join, Of, Rule};
 pub use part::RulesPart;
 pub use scripts::{
-    MAX_NAME_BYTES, MAX_SCRIPTS, MAX_TOTAL_BYTES, NOT_HERE, Rules, RulesError, ScriptSummary, capabilities, check,
-    duplicate_key, vacation_key,
+    MAX_NAME_BYTES, MAX_SCRIPTS, MAX_TOTAL_BYTES, Rules, RulesError, ScriptSummary, capabilities, check, duplicate_key,
+    vacation_key,
 };
 pub use vacation::{DEFAULT_DAYS, Day, OwnReply, Vacation};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prost::Message as _;
-use sieve::{Position, Problem, Problems, Script, limits::MAX_SCRIPT_BYTES};
+use sieve::{Problems, Script, limits::MAX_SCRIPT_BYTES};
 use store::{BodyId, Order, Read, RealmId, Store, StoreError, Tx};
 
 use crate::edits::version;
@@ -21,9 +21,6 @@ pub const MAX_NAME_BYTES: usize = 512;
 pub const MAX_TOTAL_BYTES: usize = 2 * 1024 * 1024;
 /// Checked scripts that are kept in memory.
 const MAX_CHECKED: usize = 500;
-
-/// Capabilities of the language that delivery does not have: a message is stored as it came, and nothing is filed but it.
-pub const NOT_HERE: [&str; 6] = ["editheader", "enclose", "fcc", "mboxmetadata", "replace", "servermetadata"];
 
 /// Why scripts could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -80,24 +77,15 @@ pub struct ScriptSummary {
 
 /// The capabilities that scripts can require here, by their names.
 pub fn capabilities() -> impl Iterator<Item = &'static str> {
-    sieve::CAPABILITIES.iter().copied().filter(|name| !NOT_HERE.contains(name))
+    sieve::CAPABILITIES.iter().copied()
 }
 
-/// Checks a script: its language, and that it asks for nothing that is not here.
+/// Checks a script.
 ///
 /// # Errors
 /// All that is wrong with it.
 pub fn check(text: &str) -> Result<Script, Problems> {
-    let script = sieve::compile(text)?;
-    let missing: Vec<&String> = script.capabilities().iter().filter(|name| NOT_HERE.contains(&name.as_str())).collect();
-    if missing.is_empty() {
-        return Ok(script);
-    }
-    let problem = |name: &String| Problem {
-        at: Position { line: 1, column: 1 },
-        text: format!("the capability '{name}' is not available when mail is delivered"),
-    };
-    Err(Problems(missing.into_iter().map(problem).collect()))
+    sieve::compile(text)
 }
 
 /// The key under which it is remembered that a person got a reply.

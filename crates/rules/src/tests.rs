@@ -57,6 +57,7 @@ fn action() -> impl Strategy<Value = Action> {
         ("[a-z]{1,5}@[a-z]{1,5}\\.example", any::<bool>()).prop_map(|(to, keep)| Action::Forward { to, keep }),
         (prop_oneof![Just(String::new()), words()], texts())
             .prop_map(|(subject, text)| Action::Reply { subject, text }),
+        ("[01][0-9]:[0-5][0-9]", "[0-6]?").prop_map(|(time, weekday)| Action::Snooze { time, weekday }),
         Just(Action::Keep),
         texts().prop_map(Action::Reject),
         Just(Action::Discard),

@@ -1,8 +1,8 @@
 //! What a run decided.
 
-use std::sync::Arc;
-
 use crate::error::Position;
+use crate::message::Message;
+use crate::snooze::Snooze;
 
 /// What a script does with a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Action {
     },
     /// An automatic reply.
     Vacation(Box<Vacation>),
+    /// Put away until a time.
+    Snooze(Box<Snooze>),
     /// Someone is told.
     Notify(Box<Notification>),
 }
@@ -40,7 +42,7 @@ impl Action {
 }
 
 /// An action with where and how it was decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Taken {
     /// The command.
     pub at: Position,
@@ -49,7 +51,7 @@ pub struct Taken {
     /// The flags that the copy gets; `None` for those of the end of the run.
     pub flags: Vec<String>,
     /// The message as it was then, if the script had changed it.
-    pub message: Option<Arc<[u8]>>,
+    pub message: Option<Message>,
 }
 
 /// A mailbox as `fileinto` names it.
@@ -111,7 +113,7 @@ pub struct Notification {
 }
 
 /// What a run came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// The actions in their order; the implicit keep is the last where it holds.
     pub actions: Vec<Taken>,
@@ -122,6 +124,6 @@ pub struct Outcome {
 impl Outcome {
     /// Whether a copy is filed in INBOX or elsewhere.
     pub fn is_filed(&self) -> bool {
-        self.actions.iter().any(|taken| matches!(taken.action, Action::Keep | Action::FileInto(_)))
+        self.actions.iter().any(|taken| matches!(taken.action, Action::Keep | Action::FileInto(_) | Action::Snooze(_)))
     }
 }

@@ -53,6 +53,7 @@ pub const CAPABILITIES: &[&str] = &[
     "vacation-seconds",
     "variables",
     "virustest",
+    "vnd.cyrus.snooze",
 ];
 
 /// The capabilities that `ihave` never has.

@@ -5,12 +5,18 @@ use std::sync::{Arc, OnceLock};
 
 use mailkit::{Parsed, Part, headers};
 
+use crate::pieces::{self, Stretch};
+
 /// A message with its header as it is now. Cheap to clone.
 #[derive(Clone)]
 pub struct Message {
     raw: Arc<[u8]>,
     fields: Arc<Vec<Field>>,
     header_end: usize,
+    /// What `raw` is made of, where it is not the message as it came.
+    made_of: Option<Arc<Vec<Stretch>>>,
+    /// Its length as it came, as far as it is looked at.
+    came_bytes: u64,
     is_edited: bool,
     /// The size of the whole of it, where only the beginning is looked at.
     whole: Option<u64>,
@@ -20,9 +26,12 @@ pub struct Message {
 /// A header field.
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
+    /// Empty for lines of the header that are no field.
     pub name: String,
     /// As it stands in the message, with its line break.
     pub raw: Vec<u8>,
+    /// Where it stands in the message; `None` if a script added it.
+    at: Option<usize>,
     /// Unfolded, words decoded.
     pub text: Arc<OnceLock<String>>,
 }
@@ -41,9 +50,18 @@ pub(crate) struct FlatPart {
     pub end: usize,
 }
 
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("size", &self.size())
+            .field("is_edited", &self.is_edited)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Field {
-    fn new(name: &[u8], raw: &[u8]) -> Self {
-        Self { name: String::from_utf8_lossy(name).into_owned(), raw: raw.to_vec(), text: Arc::default() }
+    fn new(name: &[u8], raw: &[u8], at: usize) -> Self {
+        Self { name: String::from_utf8_lossy(name).into_owned(), raw: raw.to_vec(), at: Some(at), text: Arc::default() }
     }
 
     /// The value without folds, otherwise as written.
@@ -62,8 +80,17 @@ impl Message {
     pub fn new(raw: impl Into<Arc<[u8]>>) -> Self {
         let raw = raw.into();
         let header_end = headers::header_range(&raw).end;
-        let fields = headers::fields(&raw[..header_end]).map(|field| Field::new(field.name, field.raw)).collect();
-        Self { raw, fields: Arc::new(fields), header_end, is_edited: false, whole: None, parts: Arc::default() }
+        let fields = fields_with_gaps(&raw, header_end);
+        Self {
+            header_end,
+            fields: Arc::new(fields),
+            made_of: None,
+            came_bytes: raw.len() as u64,
+            raw,
+            is_edited: false,
+            whole: None,
+            parts: Arc::default(),
+        }
     }
 
     /// Its size in bytes, as it is now.
@@ -92,17 +119,75 @@ impl Message {
             return Arc::clone(&self.raw);
         }
         let mut out = Vec::with_capacity(self.raw.len() + 256);
-        for field in self.fields.iter() {
-            out.extend_from_slice(&field.raw);
-            if !field.raw.ends_with(b"\n") {
-                out.extend_from_slice(b"\r\n");
+        for piece in self.own_pieces() {
+            match piece {
+                Stretch::Original(range) => out.extend_from_slice(&self.raw[range.start as usize..range.end as usize]),
+                Stretch::Text(text) => out.extend_from_slice(&text),
             }
         }
-        let body = &self.raw[self.header_end..];
-        let before = &self.raw[..self.header_end];
-        out.extend_from_slice(if before.ends_with(b"\n\n") && !before.ends_with(b"\r\n\n") { b"\n" } else { b"\r\n" });
-        out.extend_from_slice(body);
         out.into()
+    }
+
+    /// What it is made of now: pieces of the message as it came, all of it, and texts.
+    pub fn pieces(&self) -> Vec<Stretch> {
+        let mut pieces = self.whole_pieces();
+        if let Some(whole) = self.whole.filter(|whole| *whole > self.came_bytes) {
+            // The rest, which is not looked at, follows what comes before it.
+            for piece in &mut pieces {
+                if let Stretch::Original(range) = piece
+                    && range.end == self.came_bytes
+                {
+                    range.end = whole;
+                }
+            }
+        }
+        pieces
+    }
+
+    fn whole_pieces(&self) -> Vec<Stretch> {
+        let own = if self.is_edited { self.own_pieces() } else { vec![Stretch::Original(0..self.raw.len() as u64)] };
+        match &self.made_of {
+            Some(made_of) => pieces::within(&own, made_of),
+            None => own,
+        }
+    }
+
+    /// Whether it became another message, of which the old one is a part at most (`replace`, `enclose`).
+    pub fn is_rebuilt(&self) -> bool {
+        self.made_of.is_some()
+    }
+
+    /// Whether only the beginning of it is here.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.whole.is_some_and(|whole| whole > self.came_bytes)
+    }
+
+    /// What it is made of now, by places in `raw`.
+    fn own_pieces(&self) -> Vec<Stretch> {
+        let mut out = Vec::new();
+        for field in self.fields.iter() {
+            match field.at {
+                Some(at) => pieces::push(&mut out, Stretch::Original(at as u64..(at + field.raw.len()) as u64)),
+                None => pieces::push(&mut out, Stretch::Text(field.raw.clone())),
+            }
+            if !field.raw.ends_with(b"\n") {
+                pieces::push(&mut out, Stretch::Text(b"\r\n".to_vec()));
+            }
+        }
+        let (end, all) = (self.header_end as u64, self.raw.len() as u64);
+        let header = &self.raw[..self.header_end];
+        if !header.is_empty() && headers::fields(header).next().is_none() && !is_blank(header) {
+            // There is no header: what was read as one is text.
+            pieces::push(&mut out, Stretch::Text(b"\r\n".to_vec()));
+            pieces::push(&mut out, Stretch::Original(0..all));
+            return out;
+        }
+        match blank_bytes(header) {
+            0 => pieces::push(&mut out, Stretch::Text(b"\r\n".to_vec())),
+            bytes => pieces::push(&mut out, Stretch::Original(end - bytes..end)),
+        }
+        pieces::push(&mut out, Stretch::Original(end..all));
+        out
     }
 
     /// The fields of a name, first to last.
@@ -122,7 +207,7 @@ impl Message {
 
     /// Adds a field.
     pub(crate) fn add(&mut self, name: &str, line: Vec<u8>, last: bool) {
-        let field = Field { name: name.to_owned(), raw: line, text: Arc::default() };
+        let field = Field { name: name.to_owned(), raw: line, at: None, text: Arc::default() };
         let fields = Arc::make_mut(&mut self.fields);
         if last {
             fields.push(field);
@@ -152,9 +237,19 @@ impl Message {
         self.parts = Arc::default();
     }
 
-    /// Other bytes in place of all of it (`enclose`, `replace`).
-    pub(crate) fn become_bytes(&mut self, bytes: Vec<u8>) {
-        *self = Self { is_edited: true, ..Self::new(bytes) };
+    /// Becomes another message, made of pieces of what it is now (`enclose`, `replace`).
+    pub(crate) fn become_pieces(&mut self, pieces: &[Stretch]) {
+        let now = self.bytes();
+        let mut raw = Vec::new();
+        for piece in pieces {
+            match piece {
+                Stretch::Original(range) => raw.extend_from_slice(&now[range.start as usize..range.end as usize]),
+                Stretch::Text(text) => raw.extend_from_slice(text),
+            }
+        }
+        let made_of = pieces::within(pieces, &self.whole_pieces());
+        let (came_bytes, whole) = (self.came_bytes, self.whole);
+        *self = Self { made_of: Some(Arc::new(made_of)), came_bytes, whole, is_edited: true, ..Self::new(raw) };
     }
 
     fn parsed(&self) -> &Parts {
@@ -205,6 +300,40 @@ impl Message {
         let body = &body[..body.len().min(max)];
         let decoded = mailkit::charset::decode_transfer(&part.encoding, body).unwrap_or(body.into());
         String::from_utf8_lossy(&decoded).into_owned()
+    }
+}
+
+/// The fields of a header, and between them the lines that are none.
+fn fields_with_gaps(raw: &[u8], header_end: usize) -> Vec<Field> {
+    let header = &raw[..header_end];
+    let end = header_end - blank_bytes(header) as usize;
+    let (mut out, mut at) = (Vec::new(), 0);
+    for field in headers::fields(header) {
+        let begin = field.raw.as_ptr() as usize - raw.as_ptr() as usize;
+        if begin > at {
+            out.push(Field::new(b"", &raw[at..begin], at));
+        }
+        out.push(Field::new(field.name, field.raw, begin));
+        at = begin + field.raw.len();
+    }
+    if !out.is_empty() && end > at {
+        out.push(Field::new(b"", &raw[at..end], at));
+    }
+    out
+}
+
+fn is_blank(header: &[u8]) -> bool {
+    matches!(header, b"\n" | b"\r\n")
+}
+
+/// The length of the empty line that ends a header; 0 if none does.
+fn blank_bytes(header: &[u8]) -> u64 {
+    if is_blank(header) {
+        header.len() as u64
+    } else if header.ends_with(b"\n\r\n") {
+        2
+    } else {
+        u64::from(header.ends_with(b"\n\n"))
     }
 }
 

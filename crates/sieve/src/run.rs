@@ -12,7 +12,6 @@ mod strings;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use crate::action::{Action, Outcome, Taken};
 use crate::check::Dialect;
@@ -137,8 +136,8 @@ impl State {
         self.vacations = 0;
     }
 
-    fn edited(&self) -> Option<Arc<[u8]>> {
-        self.message.is_edited().then(|| self.message.bytes())
+    fn edited(&self) -> Option<Message> {
+        self.message.is_edited().then(|| self.message.clone())
     }
 }
 

@@ -32,6 +32,7 @@ pub enum Word {
     Error,
     Vacation,
     Notify,
+    Snooze,
     AddHeader,
     DeleteHeader,
     ForEveryPart,

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::message::Message;
+use crate::pieces::Stretch;
 
 /// Where lines are folded, in bytes.
 const FOLD: usize = 78;
@@ -68,6 +69,9 @@ pub(crate) fn around(message: &Message, entity: &str, subject: Option<&str>, fro
     let is = |name: &str, of: &str| name.eq_ignore_ascii_case(of);
     for kept in message.all() {
         let name = kept.name.as_str();
+        if name.is_empty() {
+            continue;
+        }
         let is_new = (is(name, "Subject") && subject.is_some()) || (is(name, "From") && from.is_some());
         if is_new || is(name, "MIME-Version") || name.to_ascii_lowercase().starts_with("content-") {
             continue;
@@ -86,13 +90,13 @@ pub(crate) fn around(message: &Message, entity: &str, subject: Option<&str>, fro
 }
 
 /// A text, with the message as an attachment. Fields named in `fields` are copied from the message.
-pub(crate) fn enclosed(message: &Message, text: &str, subject: Option<&str>, fields: &[String]) -> Vec<u8> {
+pub(crate) fn enclosed(message: &Message, text: &str, subject: Option<&str>, fields: &[String]) -> Vec<Stretch> {
     let original = message.bytes();
     let mut boundary = format!("enclosed-{:x}", original.len());
     while memchr::memmem::find(&original, boundary.as_bytes()).is_some() {
         boundary.push('x');
     }
-    let mut out = Vec::with_capacity(original.len() + 1_024);
+    let mut out = Vec::new();
     let always = ["From", "To", "Cc", "Date", "Message-ID"];
     for kept in message.all() {
         let is_wanted = |name: &str| kept.name.eq_ignore_ascii_case(name);
@@ -109,7 +113,6 @@ pub(crate) fn enclosed(message: &Message, text: &str, subject: Option<&str>, fie
     );
     out.extend_from_slice(text_entity(text).as_bytes());
     out.extend_from_slice(format!("\r\n--{boundary}\r\nContent-Type: message/rfc822\r\n\r\n").as_bytes());
-    out.extend_from_slice(&original);
-    out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    out
+    let end = format!("\r\n--{boundary}--\r\n").into_bytes();
+    vec![Stretch::Text(out), Stretch::Original(0..original.len() as u64), Stretch::Text(end)]
 }

@@ -23,6 +23,8 @@ enum Verb {
     Move(MailboxId),
     Read(bool),
     Star(bool),
+    /// Until then, milliseconds since 1970 UTC.
+    Snooze(i64),
     /// Everything of a mailbox is read.
     ReadAll,
     Empty,
@@ -86,7 +88,10 @@ pub async fn act(caller: Caller, form: Posted) -> Result<Response> {
         Some((verb, id)) => (verb, vec![id]),
         None => (form.get("verb"), form.all("id").collect()),
     };
-    let verb = Verb::parse(verb).ok_or_else(bad)?;
+    let verb = match verb.strip_prefix("snooze:") {
+        Some(said) => Verb::Snooze(crate::snooze::moment(&caller.calendar(), said, form.get("until"))?),
+        None => Verb::parse(verb).ok_or_else(bad)?,
+    };
     // What came after the page was made was not meant. An older page does not say.
     let upto = Uid(form.get("upto").parse().unwrap_or(u32::MAX));
     let everything = form.get("all") == "1" && form.get("only").is_empty() && mailbox.is_some();
@@ -105,6 +110,9 @@ pub async fn act(caller: Caller, form: Posted) -> Result<Response> {
     let key = form.act_key(&format!("{verb:?} {named:?} {mailbox:?} {all:?}"));
     let known = caller.site.mailstore.act_receipt(caller.realm, &key)?;
     if known.is_none() {
+        if matches!(verb, Verb::Snooze(_)) {
+            caller.site.mailstore.snoozed_mailbox(caller.realm).await?;
+        }
         let asked = Asked { verb: verb.clone(), named, mailbox, all };
         let planned = caller.blocking_owned(move |caller| plan(&caller, &asked).map(|plan| (caller, plan))).await;
         let (caller, (note, steps)) = planned?;
@@ -137,6 +145,7 @@ fn plan(caller: &Caller, asked: &Asked) -> Result<(String, Vec<ActStep>)> {
     let n = if all.is_some() { messages.values().map(Vec::len).sum() } else { named.len() };
     let what = count(n as u32, if threads { "conversation" } else { "message" });
     let target: Option<Mailbox> = match verb {
+        Verb::Snooze(_) => Some(role(Role::Snoozed)?.ok_or(Fault::NotFound("The mailbox for this is missing."))?),
         Verb::To(to) => Some(role(*to)?.ok_or(Fault::NotFound("The mailbox for this is missing."))?),
         Verb::Move(to) => Some(mail.mailbox(caller.realm, *to)?.ok_or(Fault::NotFound("There is no such mailbox."))?),
         _ => None,
@@ -148,6 +157,7 @@ fn plan(caller: &Caller, asked: &Asked) -> Result<(String, Vec<ActStep>)> {
             format!("{what} deleted permanently.")
         }
         (Verb::To(Role::Trash), _) => format!("{what} moved to Trash."),
+        (Verb::Snooze(until), _) => format!("{what} snoozed until {}.", caller.calendar().when(*until).full),
         (_, Some(target)) => format!("{what} moved to {}.", label(target)),
         (Verb::ReadAll | Verb::Read(true), _) => format!("{what} marked as read."),
         (Verb::Empty, _) => format!("{what} deleted permanently."),
@@ -189,6 +199,7 @@ fn step(
         Verb::Read(read) => flags(SystemFlag::Seen, *read),
         Verb::ReadAll => flags(SystemFlag::Seen, true),
         Verb::Star(star) => flags(SystemFlag::Flagged, *star),
+        Verb::Snooze(until) => ActChange::Snooze(to.unwrap_or(from), *until),
         _ => ActChange::Move(to.unwrap_or(from)),
     };
     // A conversation is starred, or unread, by its newest message.

@@ -57,6 +57,7 @@ mod settings;
 mod shell;
 mod signin;
 mod site;
+mod snooze;
 mod templates;
 mod text;
 mod time;

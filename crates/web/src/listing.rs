@@ -92,6 +92,7 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
     let calendar = caller.calendar();
     let outgoing = matches!(mailbox.role, Some(Role::Sent | Role::Drafts));
     let query = place.query();
+    let snoozed = crate::snooze::times(caller, mailbox)?;
     let rows: Vec<Row> = page
         .rows
         .iter()
@@ -102,7 +103,11 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
                 let anchor = if row.total > 1 { FIRST } else { "" };
                 format!("{base}/{}{query}{anchor}", row.thread_id)
             };
-            line(caller, &calendar, row, outgoing, href, open)
+            let mut line = line(caller, &calendar, row, outgoing, href, open);
+            if let Some(until) = snoozed.get(&row.newest) {
+                line.preview = format!("{} \u{2013} {}", crate::snooze::told(&calendar, *until), line.preview);
+            }
+            line
         })
         .collect();
     let has_next = page.next.is_some();
@@ -174,6 +179,7 @@ fn empty(mailbox: &Mailbox) -> (&'static str, &'static str, String) {
         Some(Role::Sent) => ("Nothing sent yet", "Copies of the messages that you send are kept here."),
         Some(Role::Archive) => ("Nothing archived", "Archive messages to keep them out of your inbox."),
         Some(Role::Junk) => ("No spam", "Messages that you report as spam go here."),
+        Some(Role::Snoozed) => ("Nothing snoozed", "Snoozed messages return to your inbox at their time."),
         Some(Role::Trash) => ("Trash is empty", "Deleted messages stay here until you empty Trash."),
         None => ("Nothing here yet", "Move conversations here to keep them together."),
     };

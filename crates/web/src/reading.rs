@@ -232,12 +232,16 @@ fn fill(caller: &Caller, conversation: &Conversation<'_>, place: &Place) -> Resu
         let p = &row.parsed;
         p.from.iter().chain(&p.to).chain(&p.cc).filter(|a| !caller.is_me(&a.address)).count()
     });
+    let times = crate::snooze::times(caller, mailbox)?;
+    let here = rows.iter().filter(|row| row.mailbox == mailbox.id);
+    let snoozed = here.filter_map(|row| times.get(&row.email_id)).min().copied();
     let all_href = conversation.link(place, "open", &["all".to_owned()]);
     Ok(Reading {
         thread,
         id: if place.q.is_some() { format!("{}.{thread}", mailbox.id) } else { thread.to_string() },
         subject: rows.first().map_or("", |row| subject(&row.parsed.subject)).to_owned(),
         starred: rows.iter().any(|row| row.flags.flagged()),
+        snoozed: snoozed.as_ref().map(|until| crate::snooze::told(&calendar, *until)),
         first: first_to_read(&messages),
         shut: messages.iter().filter(|m| !m.open).count() + earlier,
         total: rows.len(),

@@ -14,7 +14,8 @@ pub fn build(caller: &Caller, view: &'static str, current: Option<MailboxId>) ->
     // Read before the lists: live update repeats what changes in between, so no change is missed.
     let state = mail.state(caller.realm);
     let mut mailboxes = mail.mailboxes(caller.realm)?;
-    mailboxes.sort_by_key(|mailbox| mailbox.role.map_or(usize::MAX, |role| role as usize));
+    let place = |role| Role::ALL.iter().position(|known| *known == role);
+    mailboxes.sort_by_key(|mailbox| mailbox.role.and_then(place).unwrap_or(usize::MAX));
     let boxes = mailboxes.iter().map(|mailbox| item(mailbox, &mailboxes, current)).collect();
     let (me_initial, me_hue) = avatar(&caller.name, &caller.address);
     Ok(Shell {
@@ -33,6 +34,7 @@ pub fn build(caller: &Caller, view: &'static str, current: Option<MailboxId>) ->
         vacation: crate::away::answers_now(caller)?.then(crate::view::fresh_key),
         admin: caller.admin,
         space: space(caller)?,
+        snooze: crate::snooze::choices(caller.calendar().now()),
         notice: None,
     })
 }
@@ -79,6 +81,7 @@ pub fn role_name(role: Role) -> &'static str {
         Role::Archive => "archive",
         Role::Junk => "junk",
         Role::Trash => "trash",
+        Role::Snoozed => "snoozed",
     }
 }
 

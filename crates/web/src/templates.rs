@@ -42,6 +42,8 @@ pub struct Shell {
     pub admin: bool,
     /// How much of the quota is used.
     pub space: Option<Space>,
+    /// Until when a message can be snoozed.
+    pub snooze: Vec<crate::snooze::Choice>,
     /// What has just happened.
     pub notice: Option<Notice>,
 }
@@ -204,6 +206,8 @@ pub struct Reading {
     pub subject: String,
     /// Something is starred.
     pub starred: bool,
+    /// Until when it is snoozed.
+    pub snoozed: Option<String>,
     /// This page, without what is open.
     pub here: String,
     /// The conversation above it in the list.

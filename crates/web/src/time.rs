@@ -145,6 +145,11 @@ impl Calendar {
         begins.map_or(jiff::tz::Offset::UTC, |at| zone.to_offset(at))
     }
 
+    /// Now, in the zone.
+    pub fn now(&self) -> &ZonedDateTime {
+        &self.now
+    }
+
     /// The day that it is in the zone.
     pub fn today(&self) -> Date {
         self.now.date()

@@ -1,5 +1,7 @@
 //! What was decided about a message before it was taken.
 
+use mailstore::Snooze;
+
 /// What was decided about a recipient here when the message came. The default decides nothing.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct VerdictRecord {
@@ -39,6 +41,57 @@ pub struct VerdictRecord {
     /// A mailbox that is named and missing is made.
     #[prost(bool, tag = "12")]
     pub create: bool,
+    /// The message as rules changed it.
+    #[prost(message, repeated, tag = "13")]
+    pub versions: Vec<VersionRecord>,
+    /// Which of them is filed; 0 is the message as it came.
+    #[prost(uint32, tag = "14")]
+    pub version: u32,
+    /// Changed messages that are sent on.
+    #[prost(message, repeated, tag = "15")]
+    pub changed_forwards: Vec<ChangedForwardRecord>,
+    /// It is snoozed: when it returns.
+    #[prost(message, optional, tag = "16")]
+    pub snooze: Option<Snooze>,
+}
+
+/// A changed message in a [`VerdictRecord`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct VersionRecord {
+    /// What it is made of.
+    #[prost(message, repeated, tag = "1")]
+    pub pieces: Vec<PieceRecord>,
+    /// It is another message, of which the old one is a part at most.
+    #[prost(bool, tag = "2")]
+    pub is_rebuilt: bool,
+    /// How many bytes that pieces count from are header fields added here.
+    #[prost(uint64, tag = "3")]
+    pub added_bytes: u64,
+}
+
+/// A piece of a changed message: a text, or bytes of the message as it came below the fields added here.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PieceRecord {
+    /// The first byte.
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    /// The one behind the last.
+    #[prost(uint64, tag = "2")]
+    pub to: u64,
+    /// The text, if it is one.
+    #[prost(bytes = "vec", tag = "3")]
+    pub text: Vec<u8>,
+}
+
+/// To whom a changed message is sent on.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ChangedForwardRecord {
+    /// The address.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    /// Which version, counted from 1.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
 }
 
 /// A further copy in a [`VerdictRecord`].
@@ -53,6 +106,12 @@ pub struct FurtherRecord {
     /// Its flags.
     #[prost(string, repeated, tag = "3")]
     pub flags: Vec<String>,
+    /// Which version of the message; 0 is the message as it came.
+    #[prost(uint32, tag = "4")]
+    pub version: u32,
+    /// It is snoozed: when it returns.
+    #[prost(message, optional, tag = "5")]
+    pub snooze: Option<Snooze>,
 }
 
 /// A message that a [`VerdictRecord`] has sent.
@@ -70,6 +129,12 @@ pub struct ReplyRecord {
     /// Only if this is not remembered; it is from then on.
     #[prost(message, optional, tag = "4")]
     pub once: Option<MarkRecord>,
+    /// A copy is filed in the account when it is sent.
+    #[prost(message, optional, tag = "5")]
+    pub copy: Option<FurtherRecord>,
+    /// The mailbox of that copy is made if it is missing.
+    #[prost(bool, tag = "6")]
+    pub create: bool,
 }
 
 /// What an account remembers, under a key of its rules.

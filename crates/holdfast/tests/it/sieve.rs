@@ -1,5 +1,8 @@
 //! Rules as Sieve scripts: kept, made active and run when mail comes.
 
+mod changes;
+mod snooze;
+
 use std::path::Path;
 
 use crate::support::{Server, imap::Imap, smtp::Smtp, wait_for};

@@ -6,7 +6,7 @@ use delivery::{Case, FileInto, Mark, Verdict};
 use directory::AccountId;
 use filter::spam::FIELD;
 use mailkit::headers;
-use mailstore::{Mailbox, MailboxName, Role};
+use mailstore::{EntryName, Mailbox, MailboxId, MailboxName, MetadataDepth, Role};
 use rules::duplicate_key;
 use sieve::{Host, Location};
 
@@ -78,6 +78,14 @@ impl Host for Surroundings<'_> {
         }
     }
 
+    fn metadata(&mut self, mailbox: Option<&str>, name: &str) -> Option<String> {
+        let of = match mailbox {
+            Some(mailbox) => Some(self.named(mailbox)?.id),
+            None => None,
+        };
+        annotation(self.means, self.account, of, name)
+    }
+
     fn is_duplicate(&mut self, handle: &str, id: &str, seconds: u64, last: bool) -> bool {
         let key = duplicate_key(handle, id);
         let now_ms = self.case.at_ms;
@@ -123,6 +131,14 @@ impl Host for Surroundings<'_> {
         let is_junk = self.before.mailbox == Some(FileInto::Role(Role::Junk));
         spam_share(self.before.headers().as_bytes(), is_junk)
     }
+}
+
+/// An annotation of a mailbox or of the account (RFC 5490, RFC 5464).
+pub(super) fn annotation(means: &Means, account: AccountId, of: Option<MailboxId>, name: &str) -> Option<String> {
+    let entry = EntryName::new(name).ok()?;
+    let values = means.mailstore.metadata(account.realm(), of, &[entry], MetadataDepth::Zero).ok()?;
+    let (_, value) = values.into_iter().next()?;
+    value.map(|value| String::from_utf8_lossy(&value).into_owned())
 }
 
 /// Whether an address is in a list of the account.

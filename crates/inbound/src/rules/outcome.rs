@@ -1,12 +1,12 @@
 //! From what a script decided to a verdict.
 
-use delivery::{Case, FileInto, FurtherCopy, Mark, Refusal, Reply, Verdict};
+use delivery::{Case, FileInto, FurtherCopy, MAX_VERSIONS, Mark, Piece, Refusal, Reply, Verdict, Version};
 use directory::AccountId;
 use mailkit::EmailAddress;
-use mailstore::{Flags, MailboxName, Role};
+use mailstore::{Flags, MailboxName, Role, Snooze};
 use rules::vacation_key;
 use sieve::vacation::{self, DEFAULT_PERIOD, Writer};
-use sieve::{Action, Envelope, Mailbox, Mailto, Message, Outcome, Taken};
+use sieve::{Action, Envelope, Mailbox, Mailto, Message, Outcome, Stretch, Taken};
 
 use super::means::{Means, role_of};
 
@@ -32,21 +32,41 @@ impl Decided<'_> {
         let is_junk = self.before.mailbox == Some(FileInto::Role(Role::Junk));
         let mut verdict = Verdict::default();
         verdict.marks = marks;
-        let mut filings: Vec<(Option<FileInto>, Flags)> = Vec::new();
+        let mut filings: Vec<FurtherCopy> = Vec::new();
+        let default = || FileInto::Role(if is_junk { Role::Junk } else { Role::Inbox });
         let mut said: Vec<String> = Vec::new();
         for taken in &outcome.actions {
             match &taken.action {
-                Action::Keep => filings.push((None, flags_of(taken)?)),
+                Action::Keep => {
+                    let version = self.version(taken, &mut verdict)?;
+                    filings.push(FurtherCopy { into: default(), flags: flags_of(taken)?, version, snooze: None });
+                }
                 Action::FileInto(mailbox) => {
                     let into = self.mailbox(mailbox)?;
                     verdict.create |= mailbox.create;
                     said.push(format!("filed in {}", mailbox.name));
-                    filings.push((Some(into), flags_of(taken)?));
+                    let version = self.version(taken, &mut verdict)?;
+                    filings.push(FurtherCopy { into, flags: flags_of(taken)?, version, snooze: None });
+                }
+                // Spam does not come back.
+                Action::Snooze(_) if is_junk => {
+                    filings.push(FurtherCopy { into: default(), flags: flags_of(taken)?, version: 0, snooze: None });
+                }
+                Action::Snooze(wanted) => {
+                    let version = self.version(taken, &mut verdict)?;
+                    let snooze = Some(self.snooze(wanted)?);
+                    let into = FileInto::Role(Role::Snoozed);
+                    said.push("snoozed".to_owned());
+                    filings.push(FurtherCopy { into, flags: flags_of(taken)?, version, snooze });
                 }
                 // What is taken for spam is neither sent on nor answered: it would be sent in the account's name.
                 Action::Redirect(_) | Action::RedirectList(_) | Action::Vacation(_) | Action::Notify(_) if is_junk => {}
                 Action::Redirect(address) => {
-                    verdict.forwards.push(EmailAddress::parse(address).map_err(|error| error.to_string())?);
+                    let address = EmailAddress::parse(address).map_err(|error| error.to_string())?;
+                    match self.version(taken, &mut verdict)? {
+                        0 => verdict.forwards.push(address),
+                        version => verdict.changed_forwards.push((address, version)),
+                    }
                     said.push("sent on".to_owned());
                 }
                 Action::RedirectList(_) => return Err("redirect :list is not possible here".to_owned()),
@@ -68,20 +88,58 @@ impl Decided<'_> {
             && filings.is_empty()
         {
             // It is not lost: it lies where spam lies.
-            filings.push((None, Flags::default()));
+            filings.push(FurtherCopy { into: default(), flags: Flags::default(), version: 0, snooze: None });
         }
         verdict.no_copy = filings.is_empty();
-        if verdict.no_copy && verdict.forwards.is_empty() {
+        if verdict.no_copy && verdict.forwards.is_empty() && verdict.changed_forwards.is_empty() {
             said.push("discarded".to_owned());
         }
-        let default = || FileInto::Role(if is_junk { Role::Junk } else { Role::Inbox });
         let mut filings = filings.into_iter();
-        if let Some((into, flags)) = filings.next() {
-            (verdict.mailbox, verdict.flags) = (into, flags);
+        if let Some(FurtherCopy { into, flags, version, snooze }) = filings.next() {
+            // What is only kept lies where it would lie without rules.
+            verdict.mailbox = Some(into).filter(|into| *into != default());
+            (verdict.flags, verdict.version, verdict.snooze) = (flags, version, snooze);
         }
-        verdict.copies =
-            filings.map(|(into, flags)| FurtherCopy { into: into.unwrap_or_else(default), flags }).collect();
-        Ok(verdict.because(said.join(", ")))
+        verdict.copies = filings.collect();
+        verdict.because(said.join(", ")).fits().map_err(|error| error.to_string())
+    }
+
+    /// The number of the changed message that an action is about; 0 if it is as it came.
+    fn version(&self, taken: &Taken, verdict: &mut Verdict) -> Result<usize, String> {
+        let Some(message) = &taken.message else { return Ok(0) };
+        let piece = |stretch| match stretch {
+            Stretch::Original(range) => Piece::Original(range),
+            Stretch::Text(text) => Piece::Text(text),
+        };
+        let version = Version {
+            pieces: message.pieces().into_iter().map(piece).collect(),
+            is_rebuilt: message.is_rebuilt(),
+            added_bytes: self.before.headers().len() as u64,
+        };
+        let known = verdict.versions.iter().position(|known| *known == version);
+        let at = known.unwrap_or_else(|| {
+            verdict.versions.push(version);
+            verdict.versions.len() - 1
+        });
+        if at >= MAX_VERSIONS {
+            return Err(format!("the message is kept or sent on in more than {MAX_VERSIONS} different forms"));
+        }
+        Ok(at + 1)
+    }
+
+    /// Until when a message is snoozed: by the clock of the account's own time zone, if the script names none.
+    fn snooze(&self, wanted: &sieve::Snooze) -> Result<Snooze, String> {
+        let settings = self.means.directory.settings(self.account).map_err(|error| error.to_string())?;
+        let until_ms = wanted.next(self.case.at_ms, &settings.time_zone).ok_or("snooze names no time")?;
+        let mailbox = wanted.mailbox.clone().unwrap_or_default();
+        Ok(Snooze { until_ms, mailbox, add: wanted.add.clone(), remove: wanted.remove.clone() })
+    }
+
+    /// Where a copy of what is sent is filed.
+    fn copy(&self, fcc: Option<&(Mailbox, Vec<String>)>) -> Result<Option<(FurtherCopy, bool)>, String> {
+        let Some((mailbox, flags)) = fcc else { return Ok(None) };
+        let copy = FurtherCopy { into: self.mailbox(mailbox)?, flags: flags_among(flags)?, version: 0, snooze: None };
+        Ok(Some((copy, mailbox.create)))
     }
 
     fn mailbox(&self, mailbox: &Mailbox) -> Result<FileInto, String> {
@@ -115,7 +173,8 @@ impl Decided<'_> {
         let seconds = i64::try_from(wanted.seconds.unwrap_or(DEFAULT_PERIOD)).unwrap_or(i64::MAX / 2_000);
         let until_ms = self.case.at_ms.saturating_add(seconds * 1_000);
         let once = Mark { key: vacation_key(&wanted.handle, &to.canonical()), until_ms };
-        reply(vec![to], message, &account, Some(once)).map(Some)
+        let copy = self.copy(wanted.fcc.as_ref())?;
+        Ok(Some(Reply { once: Some(once), copy, ..reply(vec![to], message, &account)? }))
     }
 
     fn notification(&self, wanted: &sieve::Notification) -> Result<Option<Reply>, String> {
@@ -127,7 +186,8 @@ impl Decided<'_> {
         let writer = self.writer(&account, &own, &id);
         let Some(message) = vacation::notification(&wanted, self.message, &writer) else { return Ok(None) };
         let uri = Mailto::read(&wanted.method)?;
-        reply(uri.to.into_iter().chain(uri.cc).collect(), message, &account, None).map(Some)
+        let copy = self.copy(wanted.fcc.as_ref())?;
+        Ok(Some(Reply { copy, ..reply(uri.to.into_iter().chain(uri.cc).collect(), message, &account)? }))
     }
 
     fn writer<'w>(&self, from: &'w str, own: &'w [String], id: &'w str) -> Writer<'w> {
@@ -139,17 +199,21 @@ impl Decided<'_> {
     }
 }
 
-fn reply(to: Vec<EmailAddress>, message: Vec<u8>, author: &str, once: Option<Mark>) -> Result<Reply, String> {
+fn reply(to: Vec<EmailAddress>, message: Vec<u8>, author: &str) -> Result<Reply, String> {
     if message.len() > MAX_REPLY_BYTES {
         return Err(format!("the reply has {} bytes; the limit is {MAX_REPLY_BYTES}", message.len()));
     }
     let author = EmailAddress::parse(author).map_err(|error| error.to_string())?;
-    Ok(Reply { to, author, message, once })
+    Ok(Reply { to, author, message, once: None, copy: None })
 }
 
 /// The flags of a copy; one can't be filed as deleted.
 fn flags_of(taken: &Taken) -> Result<Flags, String> {
-    let flags = taken.flags.iter().map(String::as_str).filter(|flag| !flag.eq_ignore_ascii_case("\\Deleted"));
+    flags_among(&taken.flags)
+}
+
+fn flags_among(flags: &[String]) -> Result<Flags, String> {
+    let flags = flags.iter().map(String::as_str).filter(|flag| !flag.eq_ignore_ascii_case("\\Deleted"));
     Flags::parse(flags).map_err(|error| error.to_string())
 }
 
@@ -175,5 +239,5 @@ pub(super) fn letter(
         id,
     );
     let once = Mark { key: vacation_key("error", &format!("{name}\n{error}")), until_ms: at_ms + ERROR_PERIOD_MS };
-    Some(Reply { to: vec![address.clone()], author: address, message: text.into_bytes(), once: Some(once) })
+    Some(Reply { to: vec![address.clone()], author: address, message: text.into_bytes(), once: Some(once), copy: None })
 }

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use directory::{AccountId, Directory};
 use mailkit::{EmailAddress, headers};
-use mailstore::MailStore;
+use mailstore::{MailStore, MailboxId, MailboxName};
 use people::People;
 use rules::Rules;
 use sieve::{Envelope, Host, Location, Message, Script};
 
-use super::host::{in_list, spam_share};
+use super::host::{annotation, in_list, spam_share};
 use super::means::Means;
 
 /// Longest time that one message takes.
@@ -83,6 +83,14 @@ struct Past<'a> {
     spam: Option<f64>,
 }
 
+impl Past<'_> {
+    fn mailbox(&self, name: &str) -> Option<MailboxId> {
+        let name = MailboxName::new(name).ok()?;
+        let mailboxes = self.means.mailstore.mailboxes(self.account.realm()).ok()?;
+        mailboxes.into_iter().find(|mailbox| mailbox.name == name).map(|mailbox| mailbox.id)
+    }
+}
+
 impl Host for Past<'_> {
     fn now_ms(&self) -> i64 {
         self.at_ms
@@ -94,6 +102,14 @@ impl Host for Past<'_> {
 
     fn mailbox_exists(&mut self, _name: &str) -> bool {
         true
+    }
+
+    fn metadata(&mut self, mailbox: Option<&str>, name: &str) -> Option<String> {
+        let of = match mailbox {
+            Some(mailbox) => Some(self.mailbox(mailbox)?),
+            None => None,
+        };
+        annotation(self.means, self.account, of, name)
     }
 
     fn list_contains(&mut self, list: &str, value: &str) -> Option<bool> {

@@ -9,4 +9,5 @@ mod prefix;
 mod rewind;
 mod salvage;
 mod searching;
+mod snoozing;
 mod world;

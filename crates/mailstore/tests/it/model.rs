@@ -138,7 +138,7 @@ impl World {
         let mut world = Self { dir, store: None, mail: None, runtime, model: Model::default(), account };
         world.open();
         world.run(|mail| async move { mail.create_standard_mailboxes(account).await }).unwrap();
-        for role in Role::ALL {
+        for role in Role::STANDARD {
             world.adopt(role.standard_name());
             world.model.subscribed.insert(role.standard_name().to_owned());
         }

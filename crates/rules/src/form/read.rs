@@ -135,6 +135,13 @@ fn action(node: &Node) -> Option<Vec<Action>> {
             if has("copy") { Action::CopyTo(folder) } else { Action::MoveTo(folder) }
         }
         "redirect" => Action::Forward { to: last()?, keep: has("copy") },
+        "snooze" => {
+            let weekday = match arguments.as_slice() {
+                [Literal::Tag(_), Literal::Text(weekday), _] => weekday.clone(),
+                _ => String::new(),
+            };
+            Action::Snooze { time: last()?, weekday }
+        }
         "if" => reply(node)?,
         "keep" => Action::Keep,
         "reject" => Action::Reject(settled_text(&last()?)),

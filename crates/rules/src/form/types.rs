@@ -128,6 +128,13 @@ pub enum Action {
     },
     /// It is filed in a mailbox.
     MoveTo(Folder),
+    /// It is put away until the next such time of day, on that day of the week if one is named.
+    Snooze {
+        /// As `08:00`.
+        time: String,
+        /// `0` (Sunday) to `6`; empty for any day.
+        weekday: String,
+    },
     /// It stays in the inbox.
     Keep,
     /// It is refused; its sender is told why.

@@ -102,6 +102,8 @@ fn action(action: &Action) -> Vec<Node> {
         Action::Forward { to, keep: true } => test("redirect", [tag("copy"), text(to)]),
         Action::Forward { to, keep: false } => test("redirect", [text(to)]),
         Action::Reply { subject, text } => reply(subject, text),
+        Action::Snooze { time, weekday } if weekday.is_empty() => test("snooze", [text(time)]),
+        Action::Snooze { time, weekday } => test("snooze", [tag("weekdays"), text(weekday), text(time)]),
         Action::Keep => test("keep", []),
         Action::Reject(why) => test("reject", [text(written_text(why))]),
         Action::Discard => test("discard", []),

@@ -5,6 +5,7 @@ use crate::address;
 use crate::limits::{MAX_HEADER_BYTES, MAX_LOOPS, MAX_VARIABLE_NAME, MAX_VARIABLES};
 use crate::notify::Mailto;
 use crate::run::date;
+use crate::snooze;
 use crate::spec::{Spec, Word};
 use crate::syntax::Node;
 use crate::template::{Template, is_name};
@@ -51,6 +52,12 @@ impl Checker {
             Word::Redirect if !step.has("list") => self.address_of(step.places.first(), node),
             Word::Vacation => self.vacation(step, node),
             Word::Notify => self.notify(step, node),
+            Word::Snooze => {
+                self.each(step.tag("mailbox"), node, mailbox_name);
+                self.each(step.tag("weekdays"), node, |day| snooze::weekday(day).map(drop));
+                self.each(step.tag("tzid"), node, snooze::zone_name);
+                self.each(step.places.first(), node, |time| snooze::time_of_day(time).map(drop));
+            }
             Word::FileInto => self.each(step.places.first(), node, mailbox_name),
             Word::Address => self.each(step.places.first(), node, |name| {
                 let known = ADDRESS_FIELDS.iter().any(|known| known.eq_ignore_ascii_case(name));

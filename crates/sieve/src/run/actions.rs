@@ -7,6 +7,7 @@ use crate::check::mailbox_name;
 use crate::error::RunError;
 use crate::limits::{MAX_ACTIONS, MAX_NOTIFICATIONS, MAX_REDIRECTS, MAX_VACATION_PERIOD};
 use crate::notify::Mailto;
+use crate::snooze::{self, MAX_TIMES, Snooze};
 use crate::spec::Word;
 use crate::tree::Step;
 
@@ -35,6 +36,7 @@ impl Run<'_> {
             }
             Word::Vacation => self.vacation(step),
             Word::Notify => self.notify(step),
+            Word::Snooze => self.snooze(step),
             _ => fail(step, format!("{} can't be done here", step.name)),
         }
     }
@@ -56,11 +58,16 @@ impl Run<'_> {
                 (a.is_inbox() && b.is_inbox()) || (&a.name, &a.id, &a.special_use) == (&b.name, &b.id, &b.special_use)
             }
             (Action::FileInto(mailbox), Action::Keep) | (Action::Keep, Action::FileInto(mailbox)) => mailbox.is_inbox(),
+            (Action::Snooze(_), Action::Snooze(_)) => true,
             (Action::Notify(_), _) => false,
             (a, b) => a == b,
         };
         if let Some(taken) = self.state.actions.iter_mut().find(same) {
             taken.flags = flags;
+            // The last one says until when.
+            if matches!(action, Action::Snooze(_)) {
+                taken.action = action;
+            }
             return Ok(());
         }
         if self.state.actions.len() >= MAX_ACTIONS {
@@ -137,6 +144,30 @@ impl Run<'_> {
             }
         };
         self.push(step, Action::Vacation(Box::new(vacation)))
+    }
+
+    fn snooze(&mut self, step: &Step) -> Result<(), RunError> {
+        let wrong = |text| RunError { at: step.at, text };
+        let list = |state: &super::State, tag| state.tag_texts(step, tag).unwrap_or_default();
+        let (days, times) = (list(&self.state, "weekdays"), self.texts(step, 0)?);
+        if times.is_empty() || times.len() > MAX_TIMES {
+            return fail(step, format!("snooze has 1 to {MAX_TIMES} times"));
+        }
+        let zone = self.tag_text(step, "tzid")?;
+        if let Some(zone) = &zone {
+            snooze::zone_name(zone).map_err(wrong)?;
+        }
+        let flags_of = |names: &[String]| super::flags::flags(names.iter().map(String::as_str));
+        let snooze = Snooze {
+            mailbox: self.tag_text(step, "mailbox")?,
+            add: flags_of(&list(&self.state, "addflags")),
+            remove: flags_of(&list(&self.state, "removeflags")),
+            weekdays: days.iter().map(|day| snooze::weekday(day)).collect::<Result<_, _>>().map_err(wrong)?,
+            zone,
+            times: times.iter().map(|time| snooze::time_of_day(time)).collect::<Result<_, _>>().map_err(wrong)?,
+        };
+        self.state.implicit_keep = false;
+        self.push(step, Action::Snooze(Box::new(snooze)))
     }
 
     fn notify(&mut self, step: &Step) -> Result<(), RunError> {

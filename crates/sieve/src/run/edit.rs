@@ -4,6 +4,7 @@ use super::{Run, fail, strings};
 use crate::check::{PROTECTED_FIELDS, field_name, field_value};
 use crate::error::RunError;
 use crate::limits::{MAX_ADDED_HEADERS, MAX_STRING_BYTES};
+use crate::pieces::Stretch;
 use crate::tree::Step;
 use crate::write;
 
@@ -87,23 +88,30 @@ impl Run<'_> {
     pub(super) fn replace(&mut self, step: &Step) -> Result<(), RunError> {
         let text = self.text(step, 0)?;
         let entity = if step.has("mime") { text } else { write::text_entity(&text) };
-        let bytes = match self.state.loops.last() {
+        let pieces = match self.state.loops.last() {
             Some(&(at, _)) if at > 0 => {
                 let message = &self.state.message;
                 let Some(part) = message.parts().get(at).map(|part| part.part.clone()) else {
                     return fail(step, "the part is no longer there");
                 };
-                let whole = message.bytes();
-                let (begin, end) = (part.header_start as usize, part.body_end as usize);
-                [&whole[..begin], entity.as_bytes(), &whole[end.min(whole.len())..]].concat()
+                let all = message.bytes().len() as u64;
+                let (begin, end) = (part.header_start, part.body_end.min(all));
+                if end == all && message.is_cut() {
+                    return fail(step, "the part is too large to be replaced");
+                }
+                vec![Stretch::Original(0..begin), Stretch::Text(entity.into_bytes()), Stretch::Original(end..all)]
             }
             _ => {
                 let (subject, from) = (self.tag_text(step, "subject")?, self.tag_text(step, "from")?);
-                write::around(&self.state.message, &entity, subject.as_deref(), from.as_deref())
+                vec![Stretch::Text(write::around(&self.state.message, &entity, subject.as_deref(), from.as_deref()))]
             }
         };
-        self.spend(step, bytes.len())?;
-        self.state.message.become_bytes(bytes);
+        self.rebuild(step, &pieces)
+    }
+
+    fn rebuild(&mut self, step: &Step, pieces: &[Stretch]) -> Result<(), RunError> {
+        self.spend(step, self.state.message.bytes().len())?;
+        self.state.message.become_pieces(pieces);
         Ok(())
     }
 
@@ -112,9 +120,7 @@ impl Run<'_> {
         let text = self.text(step, 0)?;
         let subject = self.tag_text(step, "subject")?;
         let fields = self.state.tag_texts(step, "headers").unwrap_or_default();
-        let bytes = write::enclosed(&self.state.message, &text, subject.as_deref(), &fields);
-        self.spend(step, bytes.len())?;
-        self.state.message.become_bytes(bytes);
-        Ok(())
+        let pieces = write::enclosed(&self.state.message, &text, subject.as_deref(), &fields);
+        self.rebuild(step, &pieces)
     }
 }

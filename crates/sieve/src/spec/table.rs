@@ -92,6 +92,15 @@ pub(crate) static WORDS: &[Spec] = &[
             FILING[3],
         ])
         .places(&[("method", Kind::Text)]),
+    Spec::command(Word::Snooze, "snooze", &["vnd.cyrus.snooze"])
+        .tags(&[
+            tag("mailbox", Kind::Text, "", 0),
+            tag("addflags", Kind::List, "imap4flags", 0),
+            tag("removeflags", Kind::List, "imap4flags", 0),
+            tag("weekdays", Kind::List, "", 0),
+            tag("tzid", Kind::Text, "", 0),
+        ])
+        .places(&[("times", Kind::List)]),
     Spec::command(Word::AddHeader, "addheader", &["editheader"])
         .tags(&[flag("last", "", 0)])
         .places(&[("field name", Kind::Text), ("value", Kind::Text)]),

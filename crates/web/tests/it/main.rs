@@ -18,6 +18,7 @@ mod rules;
 mod searches;
 mod sessions;
 mod site;
+mod snoozing;
 mod vacation;
 mod world;
 mod writing;

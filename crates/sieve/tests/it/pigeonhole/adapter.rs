@@ -150,7 +150,7 @@ impl Tester {
         if mailbox.create {
             self.mailboxes.entry(name.to_owned()).or_default();
         }
-        let bytes = taken.message.clone().unwrap_or_else(|| message.bytes());
+        let bytes = taken.message.as_ref().unwrap_or(message).bytes();
         match self.mailboxes.get_mut(name) {
             Some(messages) => messages.push((taken.flags.clone(), bytes)),
             None => {
@@ -177,7 +177,7 @@ impl Tester {
         let from = if envelope.original_to.is_empty() { &envelope.to } else { &envelope.original_to };
         let from = from.clone();
         let writer = Writer { own: &[], from: &from, now_ms: self.now_ms(), message_id: "id@example.org" };
-        let original = taken.message.clone().unwrap_or_else(|| state.message.bytes());
+        let original = taken.message.as_ref().unwrap_or(&state.message).bytes();
         match &taken.action {
             Action::Keep => return self.store(&inbox, taken, &state.message),
             Action::FileInto(mailbox) => return self.store(mailbox, taken, &state.message),

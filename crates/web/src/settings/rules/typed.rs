@@ -49,7 +49,7 @@ pub const HOWS: [(&str, &str); 10] = [
     ("not-matches", "doesn’t match"),
 ];
 /// What can be done.
-pub const DOINGS: [(&str, &str); 13] = [
+pub const DOINGS: [(&str, &str); 16] = [
     ("move", "Move to a mailbox"),
     ("copy", "Put a copy in a mailbox"),
     ("label", "Add a label"),
@@ -58,6 +58,9 @@ pub const DOINGS: [(&str, &str); 13] = [
     ("forward", "Forward"),
     ("redirect", "Forward and keep no copy"),
     ("reply", "Reply to the sender"),
+    ("snooze-08:00", "Snooze until 08:00"),
+    ("snooze-18:00", "Snooze until 18:00"),
+    ("snooze-1-08:00", "Snooze until Monday, 08:00"),
     ("keep", "Keep in the inbox"),
     ("reject", "Reject: the sender is told"),
     ("discard", "Delete: nobody is told"),
@@ -232,10 +235,11 @@ const fn place(action: &Action) -> usize {
         Action::Forward { .. } => 4,
         Action::Reply { .. } => 5,
         Action::MoveTo(_) => 6,
-        Action::Keep => 7,
-        Action::Reject(_) => 8,
-        Action::Discard => 9,
-        Action::Stop => 10,
+        Action::Snooze { .. } => 7,
+        Action::Keep => 8,
+        Action::Reject(_) => 9,
+        Action::Discard => 10,
+        Action::Stop => 11,
     }
 }
 
@@ -243,7 +247,7 @@ const fn place(action: &Action) -> usize {
 fn agree(actions: &[Action], wrong: &mut Wrong) {
     let count = |is: fn(&Action) -> bool| actions.iter().filter(|action| is(action)).count();
     let ends = count(|action| matches!(action, Action::Discard));
-    let files = count(|action| matches!(action, Action::MoveTo(_) | Action::Keep));
+    let files = count(|action| matches!(action, Action::MoveTo(_) | Action::Keep | Action::Snooze { .. }));
     if count(|action| matches!(action, Action::Reject(_))) > 0 && actions.len() > 1 {
         wrong.add("do-0", "A rejected message can’t be anything else, too. Remove the other actions.");
     } else if ends > 0 && files > 0 {
@@ -376,6 +380,8 @@ fn shown_action(action: &Action, mailboxes: &[Mailbox]) -> Option<ActionRow> {
         Action::MoveTo(folder) => filed("move", folder),
         Action::Forward { to, keep } => ActionRow { to: to.clone(), ..row(if *keep { "forward" } else { "redirect" }) },
         Action::Reply { subject, text } => ActionRow { subject: subject.clone(), text: text.clone(), ..row("reply") },
+        Action::Snooze { time, weekday } if weekday.is_empty() => row(&format!("snooze-{time}")),
+        Action::Snooze { time, weekday } => row(&format!("snooze-{weekday}-{time}")),
         Action::Keep => row("keep"),
         Action::Reject(text) => ActionRow { text: text.clone(), ..row("reject") },
         Action::Discard => row("discard"),
@@ -405,11 +411,22 @@ fn action(row: &ActionRow, mailboxes: &[Mailbox]) -> Field<Option<Action>> {
             }
             Action::Reply { subject: subject.to_owned(), text: text(row, "Enter the text of the reply.")? }
         }
+        doing if doing.starts_with("snooze-") => snoozed(doing).ok_or(("do", Problem::from("Choose what to do.")))?,
         "keep" => Action::Keep,
         "reject" => Action::Reject(text(row, "Enter what the sender is told.")?),
         "discard" => Action::Discard,
         _ => return Err(("do", Problem::from("Choose what to do."))),
     }))
+}
+
+/// `snooze-08:00`, `snooze-1-08:00`.
+fn snoozed(doing: &str) -> Option<Action> {
+    let said = doing.strip_prefix("snooze-")?;
+    let (weekday, time) = said.split_once('-').unwrap_or(("", said));
+    let numbers = time.split_once(':').filter(|(hours, minutes)| hours.len() == 2 && minutes.len() == 2)?;
+    let is_time = numbers.0.parse().is_ok_and(|hours: u8| hours < 24) && numbers.1.parse().is_ok_and(|m: u8| m < 60);
+    let is_day = matches!(weekday.as_bytes(), [] | [b'0'..=b'6']);
+    (is_time && is_day).then(|| Action::Snooze { time: time.to_owned(), weekday: weekday.to_owned() })
 }
 
 fn folder(row: &ActionRow, mailboxes: &[Mailbox]) -> Field<Folder> {

@@ -5,6 +5,9 @@ use rules::{Action, Condition, Folder, How, Join, Of, Rule};
 
 use crate::shell::label;
 
+/// The days of the week as scripts number them.
+const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
 /// What a rule does, in one sentence a half: which messages, and what happens to them.
 pub fn sentences(rule: &Rule, mailboxes: &[Mailbox]) -> (String, String) {
     let conditions: Vec<String> = rule.conditions.iter().map(condition).collect();
@@ -84,6 +87,10 @@ pub fn action(action: &Action, mailboxes: &[Mailbox]) -> Option<String> {
         Action::Forward { to, keep: true } => format!("forward to {to}"),
         Action::Forward { to, keep: false } => format!("forward to {to} and keep no copy"),
         Action::Reply { .. } => "reply to the sender".to_owned(),
+        Action::Snooze { time, weekday } => match weekday.parse().ok().and_then(|day: usize| DAYS.get(day)) {
+            Some(day) => format!("snooze until {day}, {time}"),
+            None => format!("snooze until {time}"),
+        },
         Action::Keep => "keep in the inbox".to_owned(),
         Action::Reject(_) => "reject".to_owned(),
         Action::Discard => "delete".to_owned(),
