@@ -326,7 +326,7 @@ impl Incoming {
             tls_wish: tls_wish(envelope.require_tls, head.tls_is_optional()),
             ..delivery.new_record(at_ms, if relayed.is_some() { now_ms } else { at_ms })
         };
-        let versions = delivery.versions_of(&recipients, &filing, &bytes)?;
+        let versions = delivery.versions_of(&recipients, Some(&filing), &bytes)?;
         let onwards = delivery.onwards_of(&recipients, &record, &bytes);
         let replies = delivery.replies_of(&recipients);
         Ok(Dispatch {

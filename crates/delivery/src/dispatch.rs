@@ -269,8 +269,9 @@ impl Delivery {
     }
 
     /// Gets the changed messages of those recipients ready who are filed to at once. Blocking.
-    pub(crate) fn versions_of(&self, recipients: &[Routed], copy: &LocalCopy, came: &[u8]) -> Result<Versions> {
+    pub(crate) fn versions_of(&self, recipients: &[Routed], copy: Option<&LocalCopy>, came: &[u8]) -> Result<Versions> {
         let mut versions = Versions::new();
+        let Some(copy) = copy else { return Ok(versions) };
         for recipient in recipients {
             if let (Destination::Account(account), Some(verdict)) = (&recipient.destination, &recipient.record.verdict)
             {

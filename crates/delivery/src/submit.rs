@@ -20,7 +20,6 @@ use crate::receipts::{forget_receipts_in, load_receipt};
 use crate::schema::delivery_key;
 use crate::schema::{self, CopyRecord, MessageRecord, ReceiptRecord, ret_number, tls_wish};
 use crate::sign::Signed;
-use crate::versions::Versions;
 use crate::{
     Authors, Delivery, DeliveryError, Envelope, Origin, QueueId, Recipient, RecipientOutcome, Refusal, Result, Ret,
     decide, queue,
@@ -293,13 +292,9 @@ impl Delivery {
         };
         let sent_copy =
             if submission.keep_copy { Some(self.sent_copy(&submission, &body, &parsed, at_ms)?) } else { None };
-        let versions = match &filing {
-            Some(filing) => self.versions_of(&recipients, filing, message)?,
-            None => Versions::new(),
-        };
         let dispatch = Dispatch {
             id,
-            versions,
+            versions: self.versions_of(&recipients, filing.as_ref(), message)?,
             onwards: self.onwards_of(&recipients, &record, message),
             replies: self.replies_of(&recipients),
             record,

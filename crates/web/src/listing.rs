@@ -92,7 +92,6 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
     let calendar = caller.calendar();
     let outgoing = matches!(mailbox.role, Some(Role::Sent | Role::Drafts));
     let query = place.query();
-    let snoozed = crate::snooze::times(caller, mailbox)?;
     let rows: Vec<Row> = page
         .rows
         .iter()
@@ -103,13 +102,10 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
                 let anchor = if row.total > 1 { FIRST } else { "" };
                 format!("{base}/{}{query}{anchor}", row.thread_id)
             };
-            let mut line = line(caller, &calendar, row, outgoing, href, open);
-            if let Some(until) = snoozed.get(&row.newest) {
-                line.preview = format!("{} \u{2013} {}", crate::snooze::told(&calendar, *until), line.preview);
-            }
-            line
+            line(caller, &calendar, row, outgoing, href, open)
         })
         .collect();
+    let rows = snoozed(caller, mailbox, &page.rows, rows)?;
     let has_next = page.next.is_some();
     let previous = page.rows.first().filter(|_| page.has_previous).map(|row| {
         let key = PageKey { date_ms: row.newest_ms, thread: row.thread_id };
@@ -184,6 +180,17 @@ fn empty(mailbox: &Mailbox) -> (&'static str, &'static str, String) {
         None => ("Nothing here yet", "Move conversations here to keep them together."),
     };
     (name, title, text.to_owned())
+}
+
+/// The lines with the time at which each conversation returns, in the mailbox of snoozed messages.
+fn snoozed(caller: &Caller, mailbox: &Mailbox, found: &[ConversationRow], mut rows: Vec<Row>) -> Result<Vec<Row>> {
+    let times = crate::snooze::times(caller, mailbox)?;
+    for (row, line) in found.iter().zip(&mut rows) {
+        if let Some(until) = times.get(&row.newest) {
+            line.preview = format!("{} \u{2013} {}", crate::snooze::told(&caller.calendar(), *until), line.preview);
+        }
+    }
+    Ok(rows)
 }
 
 fn line(

@@ -34,7 +34,7 @@ pub fn build(caller: &Caller, view: &'static str, current: Option<MailboxId>) ->
         vacation: crate::away::answers_now(caller)?.then(crate::view::fresh_key),
         admin: caller.admin,
         space: space(caller)?,
-        snooze: crate::snooze::choices(caller.calendar().now()),
+        snooze: crate::snooze::choices(&caller.calendar()),
         notice: None,
     })
 }

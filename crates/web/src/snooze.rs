@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::Weekday;
-use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
+use jiff::civil::{Time, Weekday};
+use jiff::{Timestamp, ToSpan as _};
 use mailstore::{EmailId, Mailbox, Role};
 
 use crate::caller::Caller;
@@ -22,19 +22,19 @@ const MAX_DAYS: i64 = 5 * 366;
 pub struct Choice {
     /// What the button says: `Tomorrow`.
     pub name: &'static str,
-    /// The moment: `Tuesday 08:00`.
+    /// The moment: `1 Dec 08:00`.
     pub when: String,
     /// The button's value: `snooze:1796112000000`.
     pub verb: String,
 }
 
-/// The times that are offered to someone whose clock says `now`.
-pub fn choices(now: &ZonedDateTime) -> Vec<Choice> {
+/// The times that are offered to someone with that calendar.
+pub fn choices(calendar: &Calendar) -> Vec<Choice> {
+    let now = calendar.now();
     let today = now.date();
     let at = |ahead: i64, hour: i8| {
         let date = today.checked_add(ahead.days()).unwrap_or(today);
-        let at = now.time_zone().to_timestamp(date.at(hour, 0, 0, 0)).ok()?;
-        Some(at.to_zoned_datetime(now.time_zone().clone()))
+        calendar.at(date, Time::constant(hour, 0, 0, 0))
     };
     let until = |weekday: Weekday| {
         let days = i64::from(today.weekday().until(weekday));
@@ -55,10 +55,10 @@ pub fn choices(now: &ZonedDateTime) -> Vec<Choice> {
     ];
     let mut choices: Vec<Choice> = Vec::new();
     for (name, at) in offered {
-        let Some(at) = at.filter(|at| at > now) else { continue };
-        let verb = format!("snooze:{}", at.timestamp().as_millisecond());
+        let Some(at) = at.filter(|at| *at > now.timestamp().as_millisecond()) else { continue };
+        let verb = format!("snooze:{at}");
         if choices.iter().all(|choice| choice.verb != verb) {
-            choices.push(Choice { name, when: at.strftime("%a %-d %b, %H:%M").to_string(), verb });
+            choices.push(Choice { name, when: calendar.stamp(at), verb });
         }
     }
     choices
@@ -98,23 +98,25 @@ mod tests {
 
     #[test]
     fn what_is_offered_is_ahead_and_each_once() {
-        for (now, offered) in [
+        for (zone, now, offered) in [
             (
-                "2026-11-30T09:12:00[Europe/Berlin]",
-                vec!["30 Nov, 18:00", "1 Dec, 08:00", "5 Dec, 08:00", "7 Dec, 08:00", "30 Dec, 08:00"],
+                "Europe/Berlin",
+                "2026-11-30T08:12:00Z",
+                "30 Nov 18:00, 1 Dec 08:00, 5 Dec 08:00, 7 Dec 08:00, 30 Dec 08:00",
             ),
             (
-                "2026-11-30T17:30:00[Europe/Berlin]",
-                vec!["30 Nov, 20:00", "1 Dec, 08:00", "5 Dec, 08:00", "7 Dec, 08:00", "30 Dec, 08:00"],
+                "Europe/Berlin",
+                "2026-11-30T16:30:00Z",
+                "30 Nov 20:00, 1 Dec 08:00, 5 Dec 08:00, 7 Dec 08:00, 30 Dec 08:00",
             ),
             // Friday night: tomorrow is Saturday.
-            ("2026-12-04T22:00:00[Europe/Berlin]", vec!["5 Dec, 08:00", "7 Dec, 08:00", "3 Jan, 08:00"]),
+            ("Europe/Berlin", "2026-12-04T21:00:00Z", "5 Dec 08:00, 7 Dec 08:00, 3 Jan 2027 08:00"),
             // Sunday: tomorrow is Monday.
-            ("2026-12-06T22:00:00[UTC]", vec!["7 Dec, 08:00", "12 Dec, 08:00", "5 Jan, 08:00"]),
+            ("UTC", "2026-12-06T22:00:00Z", "7 Dec 08:00, 12 Dec 08:00, 5 Jan 2027 08:00"),
         ] {
-            let choices = choices(&now.parse().unwrap());
-            let told: Vec<&str> = choices.iter().map(|choice| &choice.when[4..]).collect();
-            assert_eq!(told, offered, "{now}");
+            let choices = choices(&Calendar::new(zone, now.parse().unwrap()));
+            let told: Vec<&str> = choices.iter().map(|choice| choice.when.as_str()).collect();
+            assert_eq!(told.join(", "), offered, "{now}");
         }
     }
 

@@ -37,27 +37,20 @@ impl Decided<'_> {
         let mut said: Vec<String> = Vec::new();
         for taken in &outcome.actions {
             match &taken.action {
-                Action::Keep => {
-                    let version = self.version(taken, &mut verdict)?;
-                    filings.push(FurtherCopy { into: default(), flags: flags_of(taken)?, version, snooze: None });
-                }
+                Action::Keep => filings.push(self.copy_of(taken, default(), &mut verdict)?),
                 Action::FileInto(mailbox) => {
                     let into = self.mailbox(mailbox)?;
                     verdict.create |= mailbox.create;
                     said.push(format!("filed in {}", mailbox.name));
-                    let version = self.version(taken, &mut verdict)?;
-                    filings.push(FurtherCopy { into, flags: flags_of(taken)?, version, snooze: None });
+                    filings.push(self.copy_of(taken, into, &mut verdict)?);
                 }
                 // Spam does not come back.
-                Action::Snooze(_) if is_junk => {
-                    filings.push(FurtherCopy { into: default(), flags: flags_of(taken)?, version: 0, snooze: None });
-                }
+                Action::Snooze(_) if is_junk => filings.push(self.copy_of(taken, default(), &mut verdict)?),
                 Action::Snooze(wanted) => {
-                    let version = self.version(taken, &mut verdict)?;
                     let snooze = Some(self.snooze(wanted)?);
-                    let into = FileInto::Role(Role::Snoozed);
                     said.push("snoozed".to_owned());
-                    filings.push(FurtherCopy { into, flags: flags_of(taken)?, version, snooze });
+                    let copy = self.copy_of(taken, FileInto::Role(Role::Snoozed), &mut verdict)?;
+                    filings.push(FurtherCopy { snooze, ..copy });
                 }
                 // What is taken for spam is neither sent on nor answered: it would be sent in the account's name.
                 Action::Redirect(_) | Action::RedirectList(_) | Action::Vacation(_) | Action::Notify(_) if is_junk => {}
@@ -71,11 +64,7 @@ impl Decided<'_> {
                 }
                 Action::RedirectList(_) => return Err("redirect :list is not possible here".to_owned()),
                 Action::Reject { reason, .. } => {
-                    let text: String = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-                    let text: String = text.chars().filter(char::is_ascii).take(MAX_REFUSAL).collect();
-                    let text =
-                        if text.is_empty() { "the recipient does not accept this message".to_owned() } else { text };
-                    let mut refused = Verdict::refuse(Refusal::new(550, (5, 7, 1), text));
+                    let mut refused = Verdict::refuse(Refusal::new(550, (5, 7, 1), told(reason)));
                     refused.marks = verdict.marks;
                     return Ok(refused.because("refused by the rules"));
                 }
@@ -102,6 +91,12 @@ impl Decided<'_> {
         }
         verdict.copies = filings.collect();
         verdict.because(said.join(", ")).fits().map_err(|error| error.to_string())
+    }
+
+    /// The copy that an action files.
+    fn copy_of(&self, taken: &Taken, into: FileInto, verdict: &mut Verdict) -> Result<FurtherCopy, String> {
+        let version = self.version(taken, verdict)?;
+        Ok(FurtherCopy { into, flags: flags_of(taken)?, version, snooze: None })
     }
 
     /// The number of the changed message that an action is about; 0 if it is as it came.
@@ -197,6 +192,13 @@ impl Decided<'_> {
     fn id(&self) -> String {
         mailkit::compose::message_id(&self.means.hostname)
     }
+}
+
+/// A reason as a reply of SMTP has it.
+fn told(reason: &str) -> String {
+    let text: String = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text: String = text.chars().filter(char::is_ascii).take(MAX_REFUSAL).collect();
+    if text.is_empty() { "the recipient does not accept this message".to_owned() } else { text }
 }
 
 fn reply(to: Vec<EmailAddress>, message: Vec<u8>, author: &str) -> Result<Reply, String> {

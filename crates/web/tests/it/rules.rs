@@ -386,3 +386,41 @@ async fn a_rule_is_tried_on_mail_that_is_here_and_applied_to_it_with_a_way_back(
         assert_eq!(ann.get(&format!("/settings/rules/try?{wrong}")).await.status, StatusCode::NOT_FOUND, "{wrong}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_is_tried_on_the_inbox_before_it_is_kept() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    for sender in ["bob@example.net", "carol@example.net", "bob@example.net"] {
+        let raw = format!("From: {sender}\r\nTo: ann@example.org\r\nSubject: From {sender}\r\n\r\nText\r\n");
+        world.file("ann", inbox, raw.as_bytes()).await;
+    }
+    let mut browser = world.signed_in("ann").await;
+    let page = browser.get("/settings/rules/rule").await;
+    let fields = |value, press| {
+        vec![
+            ("name", "Bob"),
+            ("join", "all"),
+            ("what-0", "from"),
+            ("how-0", "contains"),
+            ("value-0", value),
+            ("do-0", "star"),
+            ("press", press),
+        ]
+    };
+    for (value, found) in [("bob@", 2), ("carol@", 1), ("@example.net", 3), ("nobody@", 0)] {
+        let tried = send(&mut browser, &page, &fields(value, "try")).await;
+        assert_eq!(tried.status, StatusCode::OK);
+        let text = tried.text();
+        let said = text.split("data-found=\"").nth(1).expect("what was found").split('"').next().unwrap();
+        assert!(said.starts_with(&found.to_string()), "{value}: {said}");
+        assert_eq!(text.matches("<td><a href=\"/message/").count(), found, "{value}");
+        assert!(text.contains(value), "what was typed is still there");
+    }
+    // What can't be a rule is told, and nothing was kept or done.
+    let wrong = send(&mut browser, &page, &fields("", "try")).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(kept(&world).active(world.id("ann").realm()).unwrap().is_none());
+    send(&mut browser, &page, &fields("bob@", "save")).await;
+    assert_eq!(rules(&world).len(), 1);
+}

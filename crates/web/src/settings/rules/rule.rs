@@ -9,6 +9,7 @@ use mailstore::{EmailId, Mailbox};
 use rules::{Action, Book, Rule, RulesError};
 use serde::Deserialize;
 
+use super::trial::{self, Preview};
 use super::typed::{ActionRow, ConditionRow, DOINGS, HOWS, MAX_ACTIONS, MAX_CONDITIONS, Typed, WHATS};
 use super::{HERE, Opened, keep, open, words};
 use crate::caller::Caller;
@@ -53,6 +54,8 @@ struct RulePage {
     /// The rule as it is kept now, where it was changed by someone else.
     theirs: Option<Theirs>,
     may_add: (bool, bool),
+    /// What the rule as it is typed would match.
+    tried: Option<Preview>,
 }
 
 /// What is kept, beside what was typed.
@@ -83,6 +86,8 @@ struct Aside {
     problem: Option<Problem>,
     ways: Vec<(String, &'static str, bool)>,
     theirs: Option<Theirs>,
+    /// The rule is to be tried as it is typed.
+    tries: Option<Rule>,
 }
 
 /// `GET /settings/rules/rule`
@@ -170,6 +175,7 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
             let forwarding = caller.site.delivery.forwarding(caller.account)?;
             let confirmed = forwarding.targets.into_iter().filter(|target| target.state == ForwardState::On);
             let typed = aside.typed;
+            let tried = aside.tries.map(|rule| trial::preview(caller, &rule)).transpose()?;
             let mut response = view::html(&RulePage {
                 page: caller.page(title),
                 shell: surroundings(caller, None, HERE)?,
@@ -188,6 +194,7 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
                 addresses: caller.senders(),
                 forwards: confirmed.map(|target| target.address.to_string()).collect(),
                 theirs: aside.theirs,
+                tried,
                 may_add: (typed.conditions.len() < MAX_CONDITIONS, typed.actions.len() < MAX_ACTIONS),
                 typed,
             });
@@ -221,11 +228,21 @@ pub async fn save(caller: Caller, form: Posted) -> Result<Response> {
         "action" => typed.actions.push(ActionRow { doing: "move".to_owned(), ..ActionRow::default() }),
         "dropcondition" if row < typed.conditions.len() => drop(typed.conditions.remove(row)),
         "dropaction" if row < typed.actions.len() => drop(typed.actions.remove(row)),
+        "try" => return try_rule(caller, typed, at, seen).await,
         _ => return keep_rule(caller, &form, typed, at, seen).await,
     }
     typed.conditions.truncate(MAX_CONDITIONS);
     typed.actions.truncate(MAX_ACTIONS);
     show(caller, Aside { typed: typed.with_rows(), at, seen, ..Aside::default() }).await
+}
+
+/// Shows what the rule would match, as it is typed.
+async fn try_rule(caller: Caller, typed: Typed, at: Option<usize>, seen: String) -> Result<Response> {
+    let mailboxes = caller.site.mailstore.mailboxes(caller.realm)?;
+    let mut wrong = Wrong::default();
+    let rule = typed.rule(&mailboxes, &mut wrong);
+    let tries = wrong.is_empty().then_some(rule);
+    show(caller, Aside { typed: typed.with_rows(), at, seen, wrong, tries, ..Aside::default() }).await
 }
 
 async fn keep_rule(caller: Caller, form: &Posted, typed: Typed, at: Option<usize>, seen: String) -> Result<Response> {

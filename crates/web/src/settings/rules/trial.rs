@@ -66,11 +66,12 @@ struct TryPage {
     not_done: String,
 }
 
-struct Line {
-    href: String,
-    who: String,
-    subject: String,
-    when: String,
+/// A message that was found.
+pub struct Line {
+    pub href: String,
+    pub who: String,
+    pub subject: String,
+    pub when: String,
 }
 
 /// What is tried on what.
@@ -130,6 +131,30 @@ pub async fn page(caller: Caller, Query(asked): Query<Asked>) -> Result<Response
             Ok(view::html(&page))
         })
         .await
+}
+
+/// What a rule that is not kept yet would match in the inbox.
+pub struct Preview {
+    pub looked: String,
+    pub found: String,
+    pub listed: Vec<Line>,
+    pub more: usize,
+}
+
+/// Tries a rule that is being typed on the newest messages of the inbox. Nothing is done to them.
+///
+/// # Errors
+/// Those of reading; the rule can't be run.
+pub fn preview(caller: &Caller, rule: &Rule) -> Result<Preview> {
+    let mailboxes = caller.site.mailstore.mailboxes(caller.realm)?;
+    let inbox = mailbox(&mailboxes, None)?;
+    let tried = look(caller, rule, inbox, Uid(u32::MAX), Uid(0))?;
+    Ok(Preview {
+        looked: format!("{} of {}", grouped(tried.looked.0 as u32), count(tried.looked.1 as u32, "message")),
+        found: count(tried.found.len() as u32, "message"),
+        listed: listed(caller, inbox.id, &tried.found[..tried.found.len().min(MAX_LISTED)])?,
+        more: tried.found.len().saturating_sub(MAX_LISTED),
+    })
 }
 
 fn mailbox<'m>(mailboxes: &'m [Mailbox], wanted: Option<&str>) -> Result<&'m Mailbox> {
