@@ -26,7 +26,10 @@ pub use continuity::{
     StandbyArgs, StandbyCommand,
 };
 pub use forward::{ForwardCommand, KeepCopy};
-pub use mail::{Chosen, ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
+pub use mail::{
+    Chosen, ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, PeopleExportArgs,
+    PeopleListArgs, QueueCommand,
+};
 pub use relay::{RelayArgs, RelayCommand};
 pub use secrets::SecretsCommand;
 pub use sieve::SieveCommand;
@@ -189,8 +192,8 @@ pub enum AdminCommand {
     /// Manage archives: continuous off-site backups of the log and of snapshots.
     #[command(subcommand, display_order = 30)]
     Archive(ArchiveCommand),
-    /// Import and export address books (contacts and groups) as vCard or CSV.
-    #[command(subcommand, display_order = 13)]
+    /// List, import and export address books (contacts and groups) as vCard or CSV.
+    #[command(subcommand, visible_alias = "contacts", display_order = 13)]
     People(PeopleCommand),
     /// Manage the spam filter of an account: level, allow and block lists, training; explain how a message is judged.
     #[command(subcommand, display_order = 18)]

@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use prost::Message as _;
 use store::{Order, Read, RealmId, Tx};
 
+use crate::edit::{Edit, set_groups};
 use crate::groups::{self, join, leave};
 use crate::ids::fresh_uid;
 use crate::merge::{Book, BookGroup, merge};
+use crate::pictures;
 use crate::receipt::Receipt;
 use crate::schema::{self, ActRecord, WayBack, state_of};
 use crate::{
     ACT_DAYS, Card, ContactId, GroupId, MAX_ACT_KEY_BYTES, MAX_CONTACTS, MAX_ROWS_PER_COMMIT, People, PeopleError,
-    Result,
+    Result, ShelfId, shelves,
 };
 
 /// Milliseconds of a day.
@@ -32,7 +34,7 @@ impl ActRecord {
         Receipt {
             note: self.note.clone(),
             contact: (self.contact != 0).then_some(ContactId(self.contact)),
-            undoable: !self.way_back.is_empty() && !self.undone,
+            undoable: !(self.way_back.is_empty() && self.records.is_empty()) && !self.undone,
             undone: self.undone,
             repeated,
         }
@@ -63,37 +65,7 @@ impl People {
         card: Card,
         groups: Option<Vec<GroupId>>,
     ) -> Result<Receipt> {
-        let mut card = card.checked()?;
-        self.act(account, act_key, move |tx, act| {
-            let before = match id {
-                Some(id) => Some(load(tx, account, id)?),
-                None => None,
-            };
-            let id = id.unwrap_or_else(ContactId::random);
-            if let Some(before) = &before {
-                card.uid.clone_from(&before.uid);
-                card.kept.clone_from(&before.kept);
-                if card.name == before.name {
-                    card.parts.clone_from(&before.parts);
-                }
-            }
-            act.note = format!("{} saved.", card.title());
-            act.contact = id.0;
-            let was_in = groups::of_contact(tx, account, id)?;
-            let after = write(tx, account, id, Some(card))?;
-            if let Some(groups) = groups {
-                let wanted: BTreeSet<GroupId> = groups.into_iter().collect();
-                for group in was_in.iter().filter(|group| !wanted.contains(group)) {
-                    leave(tx, account, *group, &[id])?;
-                }
-                for group in wanted.iter().filter(|group| !was_in.contains(group)) {
-                    join(tx, account, *group, &[id])?;
-                }
-            }
-            act.way_back.push(way_back(id, before, &was_in, after));
-            Ok(())
-        })
-        .await
+        self.edit(account, act_key, id, Edit { card, groups, ..Edit::default() }).await
     }
 
     /// Add someone who wrote: their address to a new contact, unless a contact has it already; that one is then the
@@ -196,6 +168,9 @@ impl People {
             if act.undone {
                 return Ok(Some(act.receipt(true)));
             }
+            for back in std::mem::take(&mut act.records) {
+                shelves::take_back(tx, account, back)?;
+            }
             for back in std::mem::take(&mut act.way_back) {
                 let id = ContactId(back.contact);
                 let now: Option<Card> = schema::load(tx, account, &schema::contact(id))?;
@@ -206,17 +181,10 @@ impl People {
                 if back.before.is_none() {
                     continue;
                 }
-                let wanted: BTreeSet<GroupId> = back.groups.iter().copied().map(GroupId).collect();
                 let is_in = groups::of_contact(tx, account, id)?;
-                for group in is_in.iter().filter(|group| !wanted.contains(group)) {
-                    leave(tx, account, *group, &[id])?;
-                }
-                for group in wanted.iter().filter(|group| !is_in.contains(group)) {
-                    match join(tx, account, *group, &[id]) {
-                        Err(PeopleError::NoSuchGroup) => {}
-                        other => other?,
-                    }
-                }
+                let mut wanted: Vec<GroupId> = back.groups.iter().copied().map(GroupId).collect();
+                wanted.retain(|group| is_in.contains(group) || groups::exists(tx, account, *group).unwrap_or(true));
+                set_groups(tx, account, id, &is_in, wanted)?;
             }
             act.undone = true;
             schema::save(tx, account, at, &act);
@@ -243,6 +211,7 @@ impl People {
             // A way back as large as a value may be is none: the act counts, it can only not be undone.
             if record.encoded_len() > store::MAX_VALUE_BYTES {
                 record.way_back.clear();
+                record.records.clear();
             }
             schema::save(tx, account, at, &record);
             Ok(record.receipt(false))
@@ -277,9 +246,12 @@ impl People {
             changed += 1;
         }
         for (id, card) in book.contacts.iter().filter(|(id, card)| now.contacts.get(id) != Some(card)) {
-            write(tx, account, *id, Some(card.clone()))?;
+            let mut card = card.clone();
+            pictures::settle(tx, account, &mut card, &book.pictures)?;
+            write(tx, account, *id, Some(card))?;
             changed += 1;
         }
+        changed += shelves::write_all(tx, account, &book.shelves)?;
         for (id, group) in book.groups.iter().filter(|(id, group)| now.groups.get(id) != Some(group)) {
             groups::write(tx, account, *id, Some(group.clone()))?;
             changed += 1;
@@ -299,7 +271,8 @@ impl People {
             }
         }
         drop(snapshot);
-        self.clear(account, over).await
+        self.clear(account, over).await?;
+        self.maintain_pictures(account).await
     }
 
     /// Clear away the address book of an account that is gone for good.
@@ -331,7 +304,7 @@ impl People {
     }
 }
 
-fn at_once(ids: &[ContactId]) -> Result<()> {
+pub(crate) fn at_once(ids: &[ContactId]) -> Result<()> {
     if ids.len() > MAX_ROWS_PER_COMMIT {
         return Err(PeopleError::TooMany { what: "contacts at once", limit: MAX_ROWS_PER_COMMIT as u64 });
     }
@@ -356,11 +329,11 @@ pub(crate) fn numbers<R: Read + ?Sized>(read: &R, account: RealmId, prefix: &[u8
     Ok(found)
 }
 
-fn hash(card: &Card) -> Vec<u8> {
+pub(crate) fn hash(card: &Card) -> Vec<u8> {
     blake3::hash(&card.encode_to_vec()).as_bytes()[..16].to_vec()
 }
 
-fn way_back(id: ContactId, before: Option<Card>, groups: &[GroupId], after: Vec<u8>) -> WayBack {
+pub(crate) fn way_back(id: ContactId, before: Option<Card>, groups: &[GroupId], after: Vec<u8>) -> WayBack {
     WayBack { contact: id.0, before, groups: groups.iter().map(|group| group.0).collect(), after }
 }
 
@@ -371,8 +344,15 @@ pub(crate) fn write(tx: &mut Tx<'_>, account: RealmId, id: ContactId, card: Opti
     for key in old.iter().flat_map(|old| schema::indexes(id, old)) {
         tx.delete(account, key);
     }
-    let mut state = state_of(tx, account)?;
     let mut written = Vec::new();
+    let card = match card {
+        Some(mut card) => {
+            pictures::lift_in(tx, account, &mut card)?;
+            Some(card)
+        }
+        None => None,
+    };
+    let mut state = state_of(tx, account)?;
     match card {
         Some(mut card) => {
             if old.is_none() {
@@ -403,6 +383,16 @@ pub(crate) fn write(tx: &mut Tx<'_>, account: RealmId, id: ContactId, card: Opti
     Ok(written)
 }
 
+impl Book {
+    /// Take a stored contact in, in the form that is written today.
+    fn take(&mut self, id: ContactId, mut card: Card) {
+        for content in card.lift_pictures().0 {
+            self.pictures.insert(pictures::hash(&content), content);
+        }
+        self.contacts.insert(id, card);
+    }
+}
+
 /// An address book of records any of which may be missing or unreadable; and how many could not be read.
 ///
 /// # Errors
@@ -412,7 +402,23 @@ pub fn salvaged_book<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<(Bo
     for row in read.prefix(account, &[schema::CONTACT], Order::Ascending)? {
         let (at, value) = row?;
         match (schema::last_number(&at), schema::decode(&at, value)) {
-            (Ok(id), Ok(card)) => _ = book.contacts.insert(ContactId(id), card),
+            (Ok(id), Ok(card)) => book.take(ContactId(id), card),
+            _ => unreadable += 1,
+        }
+    }
+    for row in read.prefix(account, &[schema::PICTURE], Order::Ascending)? {
+        let (at, value) = row?;
+        match schema::decode::<schema::PictureRecord>(&at, value) {
+            Ok(record) if pictures::hash(&record.content) == at[1..] => {
+                book.pictures.insert(at[1..].to_vec(), record.content);
+            }
+            _ => unreadable += 1,
+        }
+    }
+    for row in read.prefix(account, &[schema::SHELF], Order::Ascending)? {
+        let (at, value) = row?;
+        match (schema::last_number(&at), schema::decode::<schema::ShelfRecord>(&at, value)) {
+            (Ok(id), Ok(shelf)) => _ = book.shelves.insert(ShelfId(id), shelf.name),
             _ => unreadable += 1,
         }
     }
@@ -490,10 +496,13 @@ pub(crate) fn book_of<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<Bo
     let mut book = Book::default();
     for row in read.prefix(account, &[schema::CONTACT], Order::Ascending)? {
         let (at, value) = row?;
-        book.contacts.insert(ContactId(schema::last_number(&at)?), schema::decode(&at, value)?);
+        book.take(ContactId(schema::last_number(&at)?), schema::decode(&at, value)?);
     }
     for group in groups::all(read, account)? {
         book.groups.insert(group.id, group.into());
+    }
+    for shelf in shelves::all(read, account)? {
+        book.shelves.insert(shelf.id, shelf.name);
     }
     Ok(book)
 }

@@ -3,6 +3,7 @@
 use mailkit::EmailAddress;
 use prost::Message;
 
+use crate::pictures::MAX_PICTURES;
 use crate::{MAX_ADDRESSES, MAX_KEPT_BYTES, MAX_LINE_BYTES, MAX_NOTE_BYTES, PeopleError, Result};
 
 /// The stored data of a contact; tags are never reused.
@@ -35,6 +36,23 @@ pub struct Card {
     /// Other properties of the vCard that the contact came from, one content line each, unfolded.
     #[prost(string, repeated, tag = "9")]
     pub kept: Vec<String>,
+    /// Pictures; the first is shown. Their bytes have a record of their own (see [`crate::pictures`]).
+    #[prost(message, repeated, tag = "10")]
+    pub pictures: Vec<PictureRef>,
+    /// The book it is in; 0, and one that there is not, is the first, "Contacts".
+    #[prost(fixed64, tag = "11")]
+    pub shelf: u64,
+}
+
+/// A picture of someone.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct PictureRef {
+    /// The beginning of the BLAKE3 hash of its bytes: [`crate::pictures::HASH_BYTES`].
+    #[prost(bytes = "vec", tag = "1")]
+    pub hash: Vec<u8>,
+    /// Parameters of the vCard's line beyond its encoding and type, as they stood: `;X-ABCROP-RECTANGLE=…`.
+    #[prost(string, tag = "2")]
+    pub params: String,
 }
 
 /// A mail address of someone.
@@ -135,6 +153,8 @@ impl Card {
                 return Err(PeopleError::TooMany { what, limit: MAX_ADDRESSES as u64 });
             }
         }
+        dedup(&mut self.pictures, |picture| picture.hash.clone());
+        self.pictures.truncate(MAX_PICTURES);
         if self.title().is_empty() {
             return Err(PeopleError::Empty);
         }
@@ -144,8 +164,10 @@ impl Card {
     /// Take in what another card knows and this one doesn't. Gives whether anything changed.
     pub fn absorb(&mut self, other: &Self) -> bool {
         let before = self.clone();
-        let name = std::iter::once(&other.name).chain(&other.other_names).filter(|name| !name.is_empty());
-        for name in name {
+        // A file that must have a name has what this contact is shown as: no news.
+        let shown = self.title().to_owned();
+        let name = std::iter::once(&other.name).chain(&other.other_names);
+        for name in name.filter(|name| !name.is_empty() && **name != shown) {
             if self.name.is_empty() {
                 self.name.clone_from(name);
                 self.parts.clone_from(&other.parts);
@@ -172,9 +194,11 @@ impl Card {
             self.organisation = format!("{}, {}", self.organisation, other.organisation);
         }
         self.note = joined(&self.note, &other.note);
-        for line in &other.kept {
-            if !self.kept.contains(line) {
-                self.kept.push(line.clone());
+        self.absorb_lines(other);
+        for picture in &other.pictures {
+            let known = self.pictures.iter().any(|mine| mine.hash == picture.hash);
+            if !known && self.pictures.len() < MAX_PICTURES {
+                self.pictures.push(picture.clone());
             }
         }
         *self != before

@@ -2,18 +2,29 @@
 //! languages; and out in a form that all of them read, which is Google's.
 
 mod columns;
+mod dates;
+mod write;
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use crate::address::{self, Read};
 use crate::card::{Address, Card, Phone};
 use crate::incoming::{Incoming, IncomingCard};
-use crate::merge::Book;
-use columns::Column;
+pub use write::write;
 
+use crate::further::{Further, Labelled, MAX_OF_A_KIND, Postal, When};
+use columns::{Column, FORMATTED};
+
+/// Longest name of a column that may be known, in bytes.
+const MAX_NAME_BYTES: usize = 200;
 /// Most columns that are looked at.
 const MAX_COLUMNS: usize = 400;
+/// Rows that examples are taken from.
+const EXAMPLE_ROWS: usize = 50;
+/// Examples of a column.
+const MAX_EXAMPLES: usize = 3;
+/// Longest example, in characters.
+const MAX_EXAMPLE_CHARS: usize = 60;
 /// What stands between several values of one field, as Google writes them.
 const SEVERAL: &str = " ::: ";
 
@@ -23,14 +34,7 @@ pub fn read(file: &[u8]) -> Incoming {
     let file = crate::incoming::utf8(file);
     let text = decoded(&file);
     let (text, said) = separator(&text);
-    let head = text.lines().next().unwrap_or_default();
-    let counted = [b',', b';', b'\t', b'|'].into_iter().max_by_key(|d| head.bytes().filter(|b| b == d).count());
-    let delimiter = said.or(counted);
-    let mut rows = csv::ReaderBuilder::new()
-        .delimiter(delimiter.unwrap_or(b','))
-        .flexible(true)
-        .has_headers(false)
-        .from_reader(text.as_bytes());
+    let mut rows = reader(text, said);
     let mut columns: Option<Vec<Column>> = None;
     let mut row = csv::StringRecord::new();
     loop {
@@ -83,7 +87,11 @@ fn decoded(file: &[u8]) -> Cow<'_, str> {
     let head = &sample[..sample.iter().position(|b| *b == b'\n').unwrap_or(sample.len())];
     let known = |set: &'static encoding_rs::Encoding| {
         let (head, wrong) = set.decode_without_bom_handling(head);
-        let cells = head.split([',', ';', '\t']).map(|cell| Column::of(cell.trim().trim_matches('"')));
+        let cells = head
+            .split([',', ';', '\t'])
+            .filter(|cell| cell.len() <= MAX_NAME_BYTES)
+            .take(MAX_COLUMNS)
+            .map(|cell| Column::of(cell.trim().trim_matches('"')));
         let columns = cells.filter(|column| !matches!(column, Column::Other(_))).count();
         // In a wrong set some letters are signs.
         let signs =
@@ -105,11 +113,61 @@ fn separator(text: &str) -> (&str, Option<u8>) {
     }
 }
 
+/// What the columns of a table were taken for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guess {
+    /// The name of the column.
+    pub column: String,
+    /// What it holds, in words.
+    pub holds: String,
+    /// The first cells of it that are not empty.
+    pub examples: Vec<String>,
+}
+
+/// The columns of a table, what they are taken for, and some of what is in them.
+pub fn guesses(file: &[u8]) -> Vec<Guess> {
+    let file = crate::incoming::utf8(file);
+    let text = decoded(&file);
+    let (text, said) = separator(&text);
+    let mut rows = reader(text, said);
+    let mut row = csv::StringRecord::new();
+    if !matches!(rows.read_record(&mut row), Ok(true)) {
+        return Vec::new();
+    }
+    let cut = |cell: &str| cell.trim().chars().take(MAX_EXAMPLE_CHARS).collect::<String>();
+    let mut guesses: Vec<Guess> = row
+        .iter()
+        .take(MAX_COLUMNS)
+        .map(|cell| Guess { column: cut(cell), holds: Column::of(cell).called(), examples: Vec::new() })
+        .collect();
+    for _ in 0..EXAMPLE_ROWS {
+        if !matches!(rows.read_record(&mut row), Ok(true)) {
+            break;
+        }
+        for (guess, cell) in guesses.iter_mut().zip(&row) {
+            if !cell.trim().is_empty() && guess.examples.len() < MAX_EXAMPLES {
+                guess.examples.push(cut(as_meant(cell.trim())));
+            }
+        }
+    }
+    guesses
+}
+
+/// The rows of a table.
+fn reader(text: &str, said: Option<u8>) -> csv::Reader<&[u8]> {
+    let head = text.lines().next().unwrap_or_default();
+    let counted = [b',', b';', b'\t', b'|'].into_iter().max_by_key(|d| head.bytes().filter(|b| b == d).count());
+    let mut reader = csv::ReaderBuilder::new();
+    reader.delimiter(said.or(counted).unwrap_or(b',')).flexible(true).has_headers(false);
+    reader.from_reader(text.as_bytes())
+}
+
 fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::StringRecord) {
     let mut card = Card::default();
     let mut parts: [&str; 5] = [""; 5];
     let mut groups = Vec::new();
     let mut notes = String::new();
+    let mut more = More::default();
     let mut note = |text: &str| {
         if !notes.is_empty() {
             notes.push('\n');
@@ -153,23 +211,87 @@ fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::Str
                 card.phones.extend(several().map(|number| Phone { number: number.to_owned(), label: label.clone() }));
             }
             Column::Organisation => value.clone_into(&mut card.organisation),
+            Column::Department => value.clone_into(&mut more.department),
+            Column::Title => value.clone_into(&mut more.further.title),
+            Column::Birthday(order) => more.further.birthday = Some(dates::read(value, *order)),
+            Column::BirthPart(part) => value.clone_into(&mut more.birth[*part]),
+            Column::Anniversary(order) => more.further.anniversary = Some(dates::read(value, *order)),
+            Column::Postal(key, part) => more.postal(key, *part, value),
+            Column::Web(number) => {
+                let label = label(&Column::WebLabel(number.clone()));
+                let all = several().map(|text| Labelled { text: text.to_owned(), label: label.clone() });
+                more.further.websites.extend(all.take(MAX_OF_A_KIND));
+            }
             Column::Note => note(value),
             Column::Groups => {
                 let all = several().flat_map(|one| one.split(';'));
                 groups.extend(all.map(|name| name.trim().trim_start_matches("* ").to_owned()));
             }
             Column::Uid => value.clone_into(&mut card.uid),
-            Column::AddressLabel(_) | Column::PhoneLabel(_) | Column::Passed => {}
+            Column::AddressLabel(_) | Column::PhoneLabel(_) | Column::PostalLabel(_) | Column::WebLabel(_) => {}
+            Column::Passed => {}
             Column::Other(name) if name.is_empty() => {}
             Column::Other(name) => note(&format!("{name}: {value}")),
         }
     }
+    more.finish(&mut card, |key| label(&Column::PostalLabel(key.to_owned())));
     set_parts(&mut card, parts);
     card.note = notes;
     if card == Card::default() && groups.is_empty() {
         return;
     }
-    incoming.take(IncomingCard { line, card, groups });
+    incoming.take(IncomingCard { line, card, groups, photos: Vec::new() });
+}
+
+/// What a row says beyond names, addresses and numbers.
+#[derive(Default)]
+struct More {
+    further: Further,
+    department: String,
+    /// Year, month and day.
+    birth: [String; 3],
+    postal: Vec<(String, [String; FORMATTED + 1])>,
+}
+
+impl More {
+    fn postal(&mut self, key: &str, part: usize, value: &str) {
+        let at = self.postal.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+            self.postal.push((key.to_owned(), Default::default()));
+            self.postal.len() - 1
+        });
+        let part = &mut self.postal[at].1[part];
+        if !part.is_empty() {
+            part.push('\n');
+        }
+        part.push_str(value);
+    }
+
+    fn finish(mut self, card: &mut Card, label: impl Fn(&str) -> String) {
+        if !self.department.is_empty() {
+            let between = if card.organisation.is_empty() { "" } else { "; " };
+            card.organisation = format!("{}{between}{}", card.organisation, self.department);
+        }
+        let number = |text: &str| text.parse::<i16>().ok();
+        let small = |text: &str| number(text).and_then(|number| i8::try_from(number).ok());
+        if let (None, Some((month, day))) = (&self.further.birthday, small(&self.birth[1]).zip(small(&self.birth[2]))) {
+            self.further.birthday = When::day(number(&self.birth[0]), month, day);
+        }
+        for (key, parts) in self.postal.into_iter().take(MAX_OF_A_KIND) {
+            let [post_box, extended, street, city, region, code, country, whole] = parts;
+            let mut postal =
+                Postal { parts: [post_box, extended, street, city, region, code, country], label: key.clone() };
+            if postal.is_empty() {
+                postal.parts[2] = whole;
+            }
+            postal.label = match &*key {
+                "home" | "work" => key,
+                number if number.bytes().all(|b| b.is_ascii_digit()) => label(number),
+                _ => String::new(),
+            };
+            self.further.postal.push(postal);
+        }
+        card.set_further(&self.further);
+    }
 }
 
 /// The label that a row gives in the column `wanted`.
@@ -213,49 +335,6 @@ fn as_text(cell: &str) -> Cow<'_, str> {
 /// A cell without that mark.
 fn as_meant(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(cell)
-}
-
-/// Write the contacts of a book as a table: one line a contact, as many columns as the fullest of them needs.
-pub fn write(book: &Book) -> Vec<u8> {
-    let most = |count: fn(&Card) -> usize| book.contacts.values().map(count).max().unwrap_or_default();
-    let (addresses, phones) = (most(|card| card.addresses.len()), most(|card| card.phones.len()));
-    let mut out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    let mut head: Vec<String> =
-        ["Name", "Nickname", "Organization Name", "Notes", "Labels", "UID"].map(str::to_owned).to_vec();
-    for (what, count) in [("E-mail", addresses), ("Phone", phones)] {
-        for at in 1..=count {
-            head.push(format!("{what} {at} - Label"));
-            head.push(format!("{what} {at} - Value"));
-        }
-    }
-    // Writing to memory does not fail.
-    let _ = out.write_record(&head);
-    for (id, card) in &book.contacts {
-        let mut groups = String::new();
-        for group in book.groups.values().filter(|group| group.members.contains(id)) {
-            let _ = write!(groups, "{}{}", if groups.is_empty() { "" } else { SEVERAL }, group.name);
-        }
-        let mut row = vec![
-            card.name.clone(),
-            card.other_names.join(SEVERAL),
-            card.organisation.clone(),
-            card.note.clone(),
-            groups,
-            card.uid.clone(),
-        ];
-        for at in 0..addresses {
-            let one = card.addresses.get(at);
-            row.push(one.map(|a| a.label.clone()).unwrap_or_default());
-            row.push(one.map(|a| a.address.clone()).unwrap_or_default());
-        }
-        for at in 0..phones {
-            let one = card.phones.get(at);
-            row.push(one.map(|p| p.label.clone()).unwrap_or_default());
-            row.push(one.map(|p| p.number.clone()).unwrap_or_default());
-        }
-        let _ = out.write_record(row.iter().map(|cell| as_text(cell).into_owned()));
-    }
-    out.into_inner().unwrap_or_default()
 }
 
 #[cfg(test)]

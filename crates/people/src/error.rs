@@ -15,8 +15,8 @@ pub enum PeopleError {
     /// A contact without name, addresses, numbers and organisation says nothing.
     #[error("a contact needs a name or an address")]
     Empty,
-    /// A group needs a name.
-    #[error("a group needs a name")]
+    /// A group, and a book, needs a name.
+    #[error("a name is needed")]
     NoName,
     /// There is a group of that name.
     #[error("a group named \u{201c}{0}\u{201d} already exists")]
@@ -48,6 +48,18 @@ pub enum PeopleError {
         /// The limit.
         limit: usize,
     },
+    /// The book was deleted, or never existed.
+    #[error("there is no such address book")]
+    NoSuchBook,
+    /// There is a book of that name.
+    #[error("an address book named \u{201c}{0}\u{201d} already exists")]
+    BookExists(String),
+    /// The file is not a picture that can be kept.
+    #[error(transparent)]
+    Picture(#[from] crate::pictures::PictureError),
+    /// The contact was changed since the caller read it.
+    #[error("this contact was changed in the meantime")]
+    Changed,
     /// A stored record does not make sense: run `holdfast verify`.
     #[error("the stored address book is damaged: {0}")]
     Damaged(Box<Damaged>),

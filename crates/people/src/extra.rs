@@ -1,36 +1,12 @@
-//! What a vCard said beyond the fields of a contact, for people to read: postal addresses, a birthday, a picture.
-//!
-//! It is kept as the lines of the vCard ([`Card::kept`]) and given back with them; here it is only read.
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use jiff::civil::Date;
+//! What a vCard said beyond the fields of a contact, for people to read: postal addresses, a birthday, a website.
 
 use crate::Card;
-use crate::vcard::{self, Line};
+use crate::further::{self, Kind};
+
+pub use crate::further::Kind as DetailKind;
 
 /// Most details that are shown of one contact.
 const MAX_DETAILS: usize = 60;
-/// Media types of pictures that are shown, by how they begin.
-const PICTURES: [(&str, &[u8]); 4] =
-    [("image/jpeg", b"\xff\xd8\xff"), ("image/png", b"\x89PNG\r\n"), ("image/gif", b"GIF8"), ("image/webp", b"RIFF")];
-
-/// A kind of detail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DetailKind {
-    /// ADR: where letters on paper go.
-    Postal,
-    /// BDAY.
-    Birthday,
-    /// ANNIVERSARY.
-    Anniversary,
-    /// TITLE or ROLE: what they do.
-    Title,
-    /// URL.
-    Web,
-    /// IMPP and its like: where they are reached besides.
-    Chat,
-}
 
 /// A detail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,89 +22,23 @@ pub struct Detail {
 impl Card {
     /// The details, in the order of the vCard.
     pub fn details(&self) -> Vec<Detail> {
-        let lines: Vec<Line> = self.kept.iter().filter_map(|line| vcard::content_line(0, line)).collect();
-        let labels = vcard::labels(&lines);
-        let details = lines.iter().filter_map(|line| {
-            let (kind, text) = match line.name() {
-                "ADR" => (DetailKind::Postal, postal(line)),
-                "BDAY" => (DetailKind::Birthday, day(&line.text())),
-                "ANNIVERSARY" => (DetailKind::Anniversary, day(&line.text())),
-                "TITLE" | "ROLE" => (DetailKind::Title, line.text()),
-                "URL" => (DetailKind::Web, line.text()),
-                "IMPP" => (DetailKind::Chat, line.text()),
-                _ => return None,
-            };
-            let text = text.trim().to_owned();
-            (!text.is_empty()).then(|| Detail { kind, label: line.label(&labels), text })
+        let (lines, labels) = self.lines();
+        let fields = lines.iter().flatten().filter_map(|line| further::field(line, &labels));
+        let fields = fields.filter(|field| !matches!(field.kind, Kind::PhoneticGiven | Kind::PhoneticFamily));
+        let details = fields.filter_map(|field| {
+            let text = field.shown().trim().to_owned();
+            (!text.is_empty()).then_some(Detail { kind: field.kind, label: field.label, text })
         });
         details.take(MAX_DETAILS).collect()
-    }
-
-    /// The picture, if the card holds one that browsers show: its media type, as its bytes say, and the bytes. One that
-    /// lies elsewhere is not fetched.
-    pub fn picture(&self) -> Option<(&'static str, Vec<u8>)> {
-        let line = self.kept.iter().find(|line| is_picture(line))?;
-        let line = vcard::content_line(0, line)?;
-        let (_, data) =
-            line.raw_value().split_once(";base64,").or_else(|| line.raw_value().split_once("\\;base64\\,"))?;
-        let plain: String = data.chars().filter(|c| !c.is_whitespace()).collect();
-        let bytes = STANDARD.decode(plain.as_bytes()).ok()?;
-        let (kind, _) = PICTURES.into_iter().find(|(_, start)| bytes.starts_with(start))?;
-        Some((kind, bytes))
-    }
-
-    /// Whether there may be one: cheap, for lists.
-    pub fn has_picture(&self) -> bool {
-        self.kept.iter().any(|line| is_picture(line))
-    }
-}
-
-/// Whether a line is a PHOTO that the card holds itself.
-fn is_picture(line: &str) -> bool {
-    let (head, value) = line.split_once(':').unwrap_or((line, ""));
-    let name = head.split(';').next().unwrap_or_default();
-    let name = name.rsplit('.').next().unwrap_or_default();
-    name.eq_ignore_ascii_case("PHOTO") && value.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("data:"))
-}
-
-/// `Post box;Extended;Street;Town;Region;Code;Country` as lines of an envelope.
-fn postal(line: &Line) -> String {
-    let parts = vcard::parts(line.raw_value(), ';');
-    let part = |at: usize| parts.get(at).map(|part| part.replace('\n', ", ")).unwrap_or_default();
-    let town = [part(5), part(3)].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
-    let street = parts.get(2).cloned().unwrap_or_default();
-    let all = [part(0), part(1), street, town, part(4), part(6)];
-    let all: Vec<String> = all.into_iter().filter(|text| !text.is_empty()).collect();
-    if all.is_empty() { line.param("LABEL").replace("\\n", "\n") } else { all.join("\n") }
-}
-
-/// A date of RFC 6350 section 4.3 in words: `23 November 1970`, `23 November` without a year; else as it is written.
-fn day(text: &str) -> String {
-    let date = text.split('T').next().unwrap_or_default();
-    let digits: String = date.chars().filter(char::is_ascii_digit).collect();
-    let number = |from: usize, to: usize| digits.get(from..to).and_then(|text| text.parse::<i16>().ok());
-    let small = |number: Option<i16>| number.and_then(|number| i8::try_from(number).ok());
-    let bare = date.chars().all(|c| c.is_ascii_digit() || c == '-');
-    match (bare, date.strip_prefix("--"), digits.len()) {
-        (true, Some(_), 4) => {
-            // A leap year has all days.
-            let date = Date::new(2000, small(number(0, 2)).unwrap_or(0), small(number(2, 4)).unwrap_or(0));
-            date.map_or_else(|_| text.to_owned(), |date| date.strftime("%-d %B").to_string())
-        }
-        (true, None, 8) => {
-            let year = number(0, 4).unwrap_or(0);
-            let date = Date::new(year, small(number(4, 6)).unwrap_or(0), small(number(6, 8)).unwrap_or(0));
-            // What programs write that must have a year and know none.
-            let form = if [1604, 0, 1].contains(&year) { "%-d %B" } else { "%-d %B %Y" };
-            date.map_or_else(|_| text.to_owned(), |date| date.strftime(form).to_string())
-        }
-        _ => text.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vcard;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
 
     fn card(lines: &[&str]) -> Card {
         let file = format!("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoe\r\n{}\r\nEND:VCARD\r\n", lines.join("\r\n"));
@@ -173,8 +83,10 @@ mod tests {
 
     #[test]
     fn a_picture_is_one_that_the_card_holds_and_browsers_show() {
-        let png = STANDARD.encode(b"\x89PNG\r\n\x1a\n0000");
-        let jpeg = STANDARD.encode(b"\xff\xd8\xff\xe0aaaa");
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x02".to_vec();
+        png.extend([0; 8]);
+        let png = STANDARD.encode(png);
+        let jpeg = STANDARD.encode(b"\xff\xd8\xff\xc0\0\x0b\x08\0\x02\0\x02aaaa");
         let html = STANDARD.encode(b"<script>");
         for (line, kind) in [
             (format!("PHOTO;ENCODING=b;TYPE=PNG:{png}"), Some("image/png")),
@@ -185,9 +97,12 @@ mod tests {
             ("PHOTO:https://x.example/me.jpg".to_owned(), None),
             ("PHOTO:data:image/png;base64,???".to_owned(), None),
         ] {
-            let card = card(&[&line]);
-            assert_eq!(card.picture().map(|(kind, _)| kind), kind, "{line}");
-            assert_eq!(card.has_picture(), line.contains("data:") || line.contains("ENCODING"), "{line}");
+            let file = format!("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoe\r\n{line}\r\nEND:VCARD\r\n");
+            let incoming = vcard::read(file.as_bytes()).cards.remove(0);
+            let found = incoming.photos.first().map(|photo| crate::pictures::kind_of(photo).unwrap());
+            assert_eq!(found, kind, "{line}");
+            assert_eq!(incoming.card.pictures.len(), usize::from(kind.is_some()), "{line}");
+            assert_eq!(incoming.card.has_picture(), line.contains("data:") || line.contains("ENCODING"), "{line}");
         }
         assert!(!card(&["LOGO:data:image/png;base64,AAAA"]).has_picture());
     }

@@ -6,7 +6,7 @@ use store::{Order, Read, RealmId, Tx};
 
 use crate::ids::fresh_uid;
 use crate::merge::BookGroup;
-use crate::schema::{self, GroupRecord, state_of};
+use crate::schema::{self, GroupRecord, RecordBack, state_of};
 use crate::{
     ContactId, GroupId, MAX_GROUPS, MAX_LINE_BYTES, MAX_MEMBERS, MAX_ROWS_PER_COMMIT, People, PeopleError, Receipt,
     Result,
@@ -75,9 +75,17 @@ impl People {
         .await
     }
 
-    /// Delete a group. Its members stay. Idempotent.
-    pub async fn delete_group(&self, account: RealmId, id: GroupId) -> Result<()> {
-        self.commit(move |tx| write(tx, account, id, None)).await
+    /// Delete a group. Its members stay. Once for each `act_key`; one that is gone already changes nothing.
+    pub async fn delete_group(&self, account: RealmId, act_key: &[u8], id: GroupId) -> Result<Receipt> {
+        self.act(account, act_key, move |tx, act| {
+            let key = schema::group(id);
+            let Some(before) = tx.get(account, &key)? else { return Ok(()) };
+            let name = schema::decode::<GroupRecord>(&key, before.clone())?.name;
+            act.note = format!("Group {name} deleted. Its members are still in your address book.");
+            act.records.push(RecordBack { key, before: Some(before.to_vec()), after: None });
+            write(tx, account, id, None)
+        })
+        .await
     }
 
     /// Put contacts into a group, or take them out. Idempotent.
@@ -92,13 +100,11 @@ impl People {
     }
 }
 
-fn checked(name: &str) -> Result<String> {
+pub(crate) fn checked(name: &str) -> Result<String> {
     let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match name.trim() {
         "" => Err(PeopleError::NoName),
-        name if name.len() > MAX_LINE_BYTES => {
-            Err(PeopleError::TooLong { what: "the name of a group", limit: MAX_LINE_BYTES })
-        }
+        name if name.len() > MAX_LINE_BYTES => Err(PeopleError::TooLong { what: "a name", limit: MAX_LINE_BYTES }),
         name => Ok(name.to_owned()),
     }
 }
@@ -182,6 +188,22 @@ pub(crate) fn leave(tx: &mut Tx<'_>, account: RealmId, id: GroupId, who: &[Conta
     }
     schema::save(tx, account, schema::group(id), &group);
     Ok(())
+}
+
+pub(crate) fn exists<R: Read + ?Sized>(read: &R, account: RealmId, id: GroupId) -> Result<bool> {
+    Ok(read.get(account, &schema::group(id))?.is_some())
+}
+
+/// Make the group at `key` what it was.
+pub(crate) fn restore(tx: &mut Tx<'_>, account: RealmId, key: &[u8], before: Option<Vec<u8>>) -> Result<()> {
+    let group = match before {
+        Some(before) => {
+            let GroupRecord { name, members, uid } = schema::decode(key, before.into())?;
+            Some(BookGroup { name, uid, members: members.into_iter().map(ContactId).collect() })
+        }
+        None => None,
+    };
+    write(tx, account, GroupId(schema::last_number(key)?), group)
 }
 
 /// Writes a whole group, or deletes it. Members that are not contacts are skipped.

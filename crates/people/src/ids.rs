@@ -49,6 +49,10 @@ id! {
     /// A group within its account. Never reused. As text `g` and 16 hexadecimal digits.
     GroupId, "g"
 }
+id! {
+    /// A book of an account beside the first, which is 0. Never reused. As text `b` and 16 hexadecimal digits.
+    ShelfId, "b"
+}
 
 /// A UID that nobody else has: a random UUID (RFC 9562 section 5.4).
 pub(crate) fn fresh_uid() -> String {

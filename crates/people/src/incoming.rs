@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use crate::Card;
+use crate::edit::left_out;
 
 /// The most problems that are reported one by one.
 pub const MAX_PROBLEMS: usize = 100;
@@ -16,6 +19,8 @@ pub struct Incoming {
     pub groups: Vec<IncomingGroup>,
     /// Unreadable entries, at most [`MAX_PROBLEMS`].
     pub problems: Vec<Problem>,
+    /// How many more there are.
+    pub more_problems: usize,
 }
 
 /// A contact that was read.
@@ -27,6 +32,8 @@ pub struct IncomingCard {
     pub card: Card,
     /// Names of the groups it is in.
     pub groups: Vec<String>,
+    /// Bytes of its pictures.
+    pub photos: Vec<Bytes>,
 }
 
 /// A group that was read.
@@ -56,6 +63,8 @@ impl Incoming {
         if self.problems.len() < MAX_PROBLEMS {
             let what = what.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
             self.problems.push(Problem { line, what });
+        } else {
+            self.more_problems += 1;
         }
     }
 
@@ -64,6 +73,11 @@ impl Incoming {
         // What Google says of everyone.
         incoming.groups.retain(|name| !name.is_empty() && name != "myContacts" && name != "starred");
         let line = incoming.line;
+        let (photos, refused) = incoming.card.lift_pictures();
+        for error in refused {
+            self.problem(line, &left_out(error));
+        }
+        incoming.photos.extend(photos);
         match incoming.card.checked() {
             Ok(card) => self.cards.push(IncomingCard { card, ..incoming }),
             Err(error) => self.problem(line, &format!("skipped: {error}")),

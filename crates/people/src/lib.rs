@@ -19,9 +19,13 @@ mod address;
 mod book;
 mod card;
 pub mod csv;
+mod duplicates;
+mod edit;
 mod error;
+mod export;
 mod extra;
 mod find;
+mod further;
 mod groups;
 mod ids;
 pub mod import;
@@ -29,27 +33,35 @@ mod incoming;
 pub mod invariants;
 pub mod merge;
 mod part;
+pub mod pictures;
 mod receipt;
 pub mod rewind;
 pub mod schema;
+mod shelves;
 pub mod vcard;
 
 use store::{Store, Tx};
 
 pub use book::{BookMerged, Contact, salvaged_book};
-pub use card::{Address, Card, Phone};
+pub use card::{Address, Card, Phone, PictureRef};
+pub use duplicates::{Duplicates, MAX_SETS};
+pub use edit::{Edit, PictureChange};
 pub use error::{PeopleError, Result};
 pub use extra::{Detail, DetailKind};
-pub use find::{MAX_PAGE, Page, Suggestion};
+pub use find::{Birthday, Filter, MAX_LETTERS, MAX_PAGE, Page, Suggestion};
+pub use further::{Further, Labelled, MAX_OF_A_KIND, Postal, When};
 pub use groups::Group;
-pub use ids::{ContactId, GroupId, ParseIdError};
+pub use ids::{ContactId, GroupId, ParseIdError, ShelfId};
 pub use part::{CONTACT, GROUP, PeoplePart};
 pub use receipt::Receipt;
+pub use shelves::{FIRST, Shelf};
 
 /// Most contacts of an account.
-pub const MAX_CONTACTS: u32 = 20_000;
+pub const MAX_CONTACTS: u32 = 50_000;
 /// Most groups of an account.
 pub const MAX_GROUPS: u32 = 1_000;
+/// Most books of an account, beside the first.
+pub const MAX_SHELVES: usize = 50;
 /// Most members of a group.
 pub const MAX_MEMBERS: usize = 10_000;
 /// Most addresses of a contact, and most phone numbers.
@@ -58,7 +70,8 @@ pub const MAX_ADDRESSES: usize = 50;
 pub const MAX_LINE_BYTES: usize = 500;
 /// Longest note, in bytes.
 pub const MAX_NOTE_BYTES: usize = 16 * 1024;
-/// The most bytes of a vCard's other data that is only stored, such as a picture.
+/// The most bytes of a vCard's lines that are stored as they are, beside the fields. Pictures are not among them: see
+/// [`pictures`].
 pub const MAX_KEPT_BYTES: usize = 256 * 1024;
 /// Most contacts written by one commit: larger work is split, so that others get their turn in between.
 pub const MAX_ROWS_PER_COMMIT: usize = 200;

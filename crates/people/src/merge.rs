@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 
 use crate::card::{Address, Card, Phone, canonical, joined};
-use crate::{ContactId, GroupId};
+use crate::pictures::Pictures;
+use crate::{ContactId, GroupId, ShelfId};
 
 /// All of an address book.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub struct Book {
     pub contacts: BTreeMap<ContactId, Card>,
     /// The groups.
     pub groups: BTreeMap<GroupId, BookGroup>,
+    /// The names of the books beside the first.
+    pub shelves: BTreeMap<ShelfId, String>,
+    /// Bytes of pictures that may not be stored where this is written.
+    pub pictures: Pictures,
 }
 
 /// A group of a [`Book`].
@@ -47,9 +52,10 @@ impl Book {
             }
         }
         let id_of = |id: &ContactId| ids.get(id).copied().unwrap_or(*id);
-        let mut book = Self::default();
+        let mut book = Self { pictures: self.pictures.clone(), ..Self::default() };
+        let moved = book.take_shelves(self, other);
         for (id, card) in &self.contacts {
-            book.contacts.entry(id_of(id)).or_insert_with(|| card.clone());
+            book.contacts.entry(id_of(id)).or_insert_with(|| on_shelf(card, &moved));
         }
         let mut taken_groups = BTreeSet::new();
         for (id, group) in &self.groups {
@@ -73,6 +79,33 @@ impl Book {
     }
 }
 
+impl Book {
+    /// Take the books of `from` in; one that `other` has under that name, and `from` has not, is that one. Gives the new ids.
+    pub(crate) fn take_shelves(&mut self, from: &Self, other: &Self) -> BTreeMap<ShelfId, ShelfId> {
+        let mut moved = BTreeMap::new();
+        for (id, name) in &from.shelves {
+            let same = |(known, held): &(&ShelfId, &String)| {
+                !from.shelves.contains_key(known) && held.to_lowercase() == name.to_lowercase()
+            };
+            let same = other.shelves.iter().find(same).filter(|_| !other.shelves.contains_key(id));
+            match same {
+                Some((known, held)) => {
+                    moved.insert(*id, *known);
+                    self.shelves.insert(*known, held.clone());
+                }
+                None => _ = self.shelves.insert(*id, name.clone()),
+            }
+        }
+        moved
+    }
+}
+
+/// A card in the book that is the same under another id.
+pub(crate) fn on_shelf(card: &Card, moved: &BTreeMap<ShelfId, ShelfId>) -> Card {
+    let shelf = moved.get(&ShelfId(card.shelf)).map_or(card.shelf, |shelf| shelf.0);
+    Card { shelf, ..card.clone() }
+}
+
 /// Merge `old` and `now`, which both came from `base`.
 ///
 /// * What only one side changed is as that side has it; that includes what it made and what it deleted.
@@ -86,7 +119,17 @@ impl Book {
 /// `base` nothing of either side is lost.
 #[must_use]
 pub fn merge(base: &Book, old: &Book, now: &Book) -> Book {
-    let mut merged = Book::default();
+    let pictures = old.pictures.iter().chain(&now.pictures);
+    let mut merged =
+        Book { pictures: pictures.map(|(hash, bytes)| (hash.clone(), bytes.clone())).collect(), ..Book::default() };
+    for id in old.shelves.keys().chain(now.shelves.keys()) {
+        let of = |book: &'_ Book| book.shelves.get(id).cloned();
+        let names =
+            |base: &String, old: &String, now: &String| text(base, old, now, |old, now| beside(now, old, " / "));
+        if let Some(name) = one(of(base), of(old), of(now), PartialEq::eq, names) {
+            merged.shelves.insert(*id, name);
+        }
+    }
     for id in old.contacts.keys().chain(now.contacts.keys()) {
         let of = |book: &'_ Book| book.contacts.get(id).cloned();
         if let Some(card) = one(of(base), of(old), of(now), PartialEq::eq, merge_cards) {
@@ -134,6 +177,8 @@ fn merge_cards(base: &Card, old: &Card, now: &Card) -> Card {
         uid: text(&base.uid, &old.uid, &now.uid, |_, now| now.to_owned()),
         parts: String::new(),
         kept: list(&base.kept, &old.kept, &now.kept, String::clone),
+        pictures: list(&base.pictures, &old.pictures, &now.pictures, |picture| picture.hash.clone()),
+        shelf: if now.shelf == base.shelf { old.shelf } else { now.shelf },
     };
     merged.name = text(&base.name, &old.name, &now.name, |_, now| now.to_owned());
     if old.name != now.name && merged.name == now.name && old.name != base.name && !old.name.is_empty() {

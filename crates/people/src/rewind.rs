@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::{Past, RealmId, Tx};
 
 use crate::book::book_of;
-use crate::merge::{Book, BookGroup, merge};
+use crate::merge::{Book, BookGroup, merge, on_shelf};
+use crate::pictures;
 use crate::{ContactId, GroupId, People, Result};
 
 /// A preview of a rewind of an address book; nothing is changed.
@@ -59,9 +60,10 @@ fn aligned(then: &Book, now: &Book) -> Book {
         let same = now.groups.iter().find(|(other, held)| !then.groups.contains_key(other) && is_same(held));
         same.map_or(*id, |(other, _)| *other)
     };
-    let mut book = Book::default();
+    let mut book = Book { pictures: then.pictures.clone(), ..Book::default() };
+    let moved = book.take_shelves(then, now);
     for (id, card) in &then.contacts {
-        book.contacts.entry(contact(id)).or_insert_with(|| card.clone());
+        book.contacts.entry(contact(id)).or_insert_with(|| on_shelf(card, &moved));
     }
     for (id, held) in &then.groups {
         let members: BTreeSet<ContactId> = held.members.iter().map(contact).collect();
@@ -103,7 +105,20 @@ impl People {
 
     /// All of an address book, as it was.
     pub fn book_then(past: &Past, account: RealmId) -> Result<Book> {
-        book_of(past, account)
+        let mut book = book_of(past, account)?;
+        let needed: BTreeSet<&Vec<u8>> =
+            book.contacts.values().flat_map(|card| &card.pictures).map(|picture| &picture.hash).collect();
+        let mut pictures = Vec::new();
+        for hash in needed {
+            // What is still there need not be brought.
+            if pictures::load(past.now(), account, hash)?.is_none()
+                && let Some(record) = pictures::load(past, account, hash)?
+            {
+                pictures.push((hash.clone(), record.content));
+            }
+        }
+        book.pictures.extend(pictures);
+        Ok(book)
     }
 
     /// Bring the address book `then` back. Gives how many contacts and groups were written.
@@ -129,7 +144,8 @@ impl People {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Card;
+    use crate::card::PictureRef;
+    use crate::{Card, ShelfId};
 
     fn any(random: &mut impl FnMut(u64) -> u64) -> Book {
         let mut book = Book::default();
@@ -141,10 +157,17 @@ mod tests {
             card.organisation = ["", "Org", "Other"][random(3) as usize].to_owned();
             card.other_names = (0..random(3)).map(|_| format!("O{}", random(4))).collect();
             card.parts = ["", "p;q", "r;s"][random(3) as usize].to_owned();
+            card.kept = (0..random(3)).map(|_| format!("BDAY:197{}0101", random(3))).collect();
+            card.kept.dedup();
+            card.pictures = (0..random(3)).map(|n| PictureRef { hash: vec![n as u8], params: String::new() }).collect();
+            card.shelf = random(3);
             card.uid = format!("u{}", id.0 + 6 * random(2));
             card.other_names.sort();
             card.other_names.dedup();
             book.contacts.insert(id, card);
+        }
+        for _ in 0..random(3) {
+            book.shelves.insert(ShelfId(1 + random(3)), format!("S{}", random(3)));
         }
         for _ in 0..random(4) {
             let members = book.contacts.keys().copied().filter(|_| random(2) == 0).collect();
@@ -181,6 +204,14 @@ mod tests {
                 own.cloned().collect()
             };
             assert!(names(&then).is_subset(&names(&once)) && names(&now).is_subset(&names(&once)), "round {round}");
+            let told =
+                |book: &Book| -> BTreeSet<String> { book.contacts.values().flat_map(|c| c.kept.clone()).collect() };
+            assert!(told(&then).is_subset(&told(&once)) && told(&now).is_subset(&told(&once)), "round {round}");
+            let faces = |book: &Book| -> BTreeSet<Vec<u8>> {
+                book.contacts.values().flat_map(|card| &card.pictures).map(|one| one.hash.clone()).collect()
+            };
+            assert!(faces(&then).is_subset(&faces(&once)) && faces(&now).is_subset(&faces(&once)), "round {round}");
+            assert!(now.shelves.keys().all(|shelf| once.shelves.contains_key(shelf)), "round {round}");
             let size = |book: &Book| book.groups.values().map(|group| group.members.len()).max().unwrap_or(0);
             assert!(size(&once) >= size(&then), "round {round}: groups keep members");
         }

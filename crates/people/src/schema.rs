@@ -12,6 +12,10 @@
 //! | `55` group | [`GroupRecord`] | a group and its members |
 //! | `56` contact group | – | the groups of a contact |
 //! | `57` hash(act key) | [`ActRecord`] | the result of one user action, and its undo data |
+//! | `58` hash(picture) | [`PictureRecord`] | a picture, of however many contacts |
+//! | `59` shelf | [`ShelfRecord`] | a book beside the first one |
+//! | `5A` hash(contacts) | – | contacts that look alike and are not the same |
+//! | `5B` | [`SettingsRecord`] | what is set for the address book |
 
 use bytes::Bytes;
 use prost::Message;
@@ -28,8 +32,13 @@ pub(crate) const UID: u8 = 0x54;
 pub(crate) const GROUP: u8 = 0x55;
 pub(crate) const MEMBER: u8 = 0x56;
 pub(crate) const ACT: u8 = 0x57;
+pub(crate) const PICTURE: u8 = 0x58;
+pub(crate) const SHELF: u8 = 0x59;
+pub(crate) const APART: u8 = 0x5A;
+pub(crate) const SETTINGS: u8 = 0x5B;
 /// All kinds of keys.
-pub(crate) const KINDS: [u8; 8] = [STATE, CONTACT, SORTED, ADDRESS, UID, GROUP, MEMBER, ACT];
+pub(crate) const KINDS: [u8; 12] =
+    [STATE, CONTACT, SORTED, ADDRESS, UID, GROUP, MEMBER, ACT, PICTURE, SHELF, APART, SETTINGS];
 
 /// Bytes of a name that decide the order of the list.
 const SORT_BYTES: usize = 120;
@@ -43,6 +52,36 @@ pub struct State {
     /// Groups.
     #[prost(uint32, tag = "2")]
     pub groups: u32,
+    /// Bytes of all pictures.
+    #[prost(uint64, tag = "3")]
+    pub picture_bytes: u64,
+}
+
+/// `58`: a picture.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct PictureRecord {
+    /// JPEG, PNG, GIF or WebP.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub content: Bytes,
+    /// Since when no contact and no act needs it, milliseconds since 1970 UTC; 0 while one does. Daily upkeep sets it.
+    #[prost(int64, tag = "2")]
+    pub unused_since_ms: i64,
+}
+
+/// `59`: a book beside the first one.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ShelfRecord {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
+/// `5B`: what is set for the address book.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SettingsRecord {
+    /// People written to are not listed and not offered.
+    #[prost(bool, tag = "1")]
+    pub hides_written: bool,
 }
 
 /// `55`: a group.
@@ -77,6 +116,23 @@ pub struct ActRecord {
     /// The undo data.
     #[prost(message, repeated, tag = "5")]
     pub way_back: Vec<WayBack>,
+    /// The undo data of books and groups.
+    #[prost(message, repeated, tag = "6")]
+    pub records: Vec<RecordBack>,
+}
+
+/// How a book or a group was before an act.
+#[derive(Clone, PartialEq, Message)]
+pub struct RecordBack {
+    /// The record's key.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: Vec<u8>,
+    /// The previous record; nothing if it did not exist.
+    #[prost(bytes = "vec", optional, tag = "2")]
+    pub before: Option<Vec<u8>>,
+    /// How the act left it; nothing if gone. What was changed since is not taken back.
+    #[prost(bytes = "vec", optional, tag = "3")]
+    pub after: Option<Vec<u8>>,
 }
 
 /// How one contact was before an act.
@@ -113,6 +169,26 @@ pub(crate) fn group(id: GroupId) -> Vec<u8> {
     [&[GROUP][..], &id.0.to_be_bytes()].concat()
 }
 
+pub(crate) fn picture(hash: &[u8]) -> Vec<u8> {
+    [&[PICTURE][..], hash].concat()
+}
+
+pub(crate) fn shelf(id: u64) -> Vec<u8> {
+    [&[SHELF][..], &id.to_be_bytes()].concat()
+}
+
+/// The key that says that these contacts, whatever their order, are not the same.
+pub(crate) fn apart(contacts: &[ContactId]) -> Vec<u8> {
+    let mut ids: Vec<u64> = contacts.iter().map(|id| id.0).collect();
+    ids.sort_unstable();
+    let bytes: Vec<u8> = ids.into_iter().flat_map(u64::to_be_bytes).collect();
+    [&[APART][..], &blake3::hash(&bytes).as_bytes()[..16]].concat()
+}
+
+pub(crate) fn settings() -> Vec<u8> {
+    vec![SETTINGS]
+}
+
 pub(crate) fn member(contact: ContactId, group: GroupId) -> Vec<u8> {
     [&[MEMBER][..], &contact.0.to_be_bytes(), &group.0.to_be_bytes()].concat()
 }
@@ -123,9 +199,16 @@ pub(crate) fn members_of(contact: ContactId) -> Vec<u8> {
 
 /// The beginning of the list's keys for that name.
 pub(crate) fn sorted_prefix(card: &Card) -> Vec<u8> {
-    let name: String = card.title().to_lowercase().chars().filter(|c| *c != '\0').collect();
+    let mut key = sorted_from(card.title());
+    key.push(0);
+    key
+}
+
+/// The beginning of the list's keys for names that begin with that.
+pub(crate) fn sorted_from(name: &str) -> Vec<u8> {
+    let name: String = name.to_lowercase().chars().filter(|c| *c != '\0').collect();
     let name = &name[..name.floor_char_boundary(SORT_BYTES)];
-    [&[SORTED][..], name.as_bytes(), &[0]].concat()
+    [&[SORTED][..], name.as_bytes()].concat()
 }
 
 pub(crate) fn sorted(card: &Card, id: ContactId) -> Vec<u8> {

@@ -4,17 +4,18 @@
 //! groups and `CATEGORIES` become groups; on export, groups become cards of their kind, and also categories for
 //! programs that don't support groups.
 
+mod write;
+
 use std::borrow::Cow;
 
 use crate::address::{self, Read};
 use crate::card::{Address, Card, Phone, canonical};
 use crate::incoming::{Incoming, IncomingCard, IncomingGroup};
-use crate::merge::Book;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Longest line written, in bytes without its end (RFC 6350 section 3.2).
-const FOLD_BYTES: usize = 75;
+pub use write::{Version, Writer, write, write_as};
+
 /// Types that say nothing about which address or number it is.
 const PLAIN_TYPES: [&str; 5] = ["internet", "pref", "voice", "x400", "other"];
 
@@ -28,6 +29,10 @@ pub(crate) struct Line {
     value: String,
 }
 
+/// How far into a line its encoding is looked for, in bytes.
+const MAX_HEAD_BYTES: usize = 1000;
+/// Most lines of one card that are read; the rest is left out.
+const MAX_LINES: usize = 5_000;
 /// The deepest nesting of cards that is read; deeper ones are skipped.
 const MAX_DEPTH: usize = 4;
 
@@ -75,6 +80,12 @@ fn read_cards(incoming: &mut Incoming, text: &[u8], before: usize, depth: usize)
                 take(incoming, begun, lines, depth);
             }
         } else if let Some((_, lines)) = open.last_mut() {
+            match lines.len() {
+                MAX_LINES => incoming
+                    .problem(number, &format!("this card has more than {MAX_LINES} lines; the rest was left out")),
+                _ if lines.len() > MAX_LINES => continue,
+                _ => {}
+            }
             lines.push(line);
         }
     }
@@ -83,31 +94,36 @@ fn read_cards(incoming: &mut Incoming, text: &[u8], before: usize, depth: usize)
     }
 }
 
-/// Lines without their folds, with the number of their first.
-fn unfold(file: &[u8]) -> Vec<(usize, String)> {
-    let mut lines: Vec<(usize, Vec<u8>)> = Vec::new();
-    let mut soft = false;
-    for (at, line) in file.split(|b| *b == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        match lines.last_mut() {
-            Some((_, last)) if soft => last.extend_from_slice(line),
-            Some((_, last)) if matches!(line.first(), Some(b' ' | b'\t')) => last.extend_from_slice(&line[1..]),
-            _ => lines.push((at + 1, line.to_vec())),
-        }
-        // Quoted-printable of 2.1 has line ends of its own.
-        soft = false;
-        if let Some((_, last)) = lines.last_mut()
-            && last.ends_with(b"=")
-        {
-            let head = last.split(|b| *b == b':').next().unwrap_or_default();
-            if head.to_ascii_uppercase().windows(16).any(|part| part == b"QUOTED-PRINTABLE") {
-                last.pop();
-                soft = true;
-            }
-        }
-    }
+/// Lines without their folds, with the number of their first; one at a time.
+fn unfold(file: &[u8]) -> impl Iterator<Item = (usize, String)> {
+    let mut lines = file.split(|b| *b == b'\n').enumerate().peekable();
     let mut set = encoding_rs::WINDOWS_1252;
-    lines.into_iter().map(|(number, line)| (number, text_of(line, &mut set))).collect()
+    std::iter::from_fn(move || {
+        let plain = |line: &'_ [u8]| line.strip_suffix(b"\r").unwrap_or(line).len();
+        let (at, first) = lines.next()?;
+        let mut line = first[..plain(first)].to_vec();
+        loop {
+            // Quoted-printable of 2.1 has line ends of its own.
+            let soft = line.ends_with(b"=") && is_quoted_printable(&line);
+            let next = lines.next_if(|(_, next)| soft || matches!(next.first(), Some(b' ' | b'\t')));
+            let Some((_, next)) = next else { break };
+            if soft {
+                line.pop();
+            }
+            let next = &next[..plain(next)];
+            line.extend_from_slice(if soft { next } else { next.get(1..).unwrap_or_default() });
+        }
+        if line.ends_with(b"=") && is_quoted_printable(&line) {
+            line.pop();
+        }
+        Some((at + 1, text_of(line, &mut set)))
+    })
+}
+
+/// Whether the head of a line says so; a head is short.
+fn is_quoted_printable(line: &[u8]) -> bool {
+    let head = line[..line.len().min(MAX_HEAD_BYTES)].split(|b| *b == b':').next().unwrap_or_default();
+    head.windows(16).any(|part| part.eq_ignore_ascii_case(b"QUOTED-PRINTABLE"))
 }
 
 /// A line as text: UTF-8 if it can be, else in the set that it names, or that an earlier line named.
@@ -208,6 +224,18 @@ impl Line {
         &self.name
     }
 
+    /// The name that binds it to others (Apple), as it stands; may be empty.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// The parameters that don't tell how the value is encoded, as they are written.
+    pub(crate) fn other_params(&self) -> String {
+        let known = ["ENCODING", "TYPE", "VALUE", "MEDIATYPE", "CHARSET"];
+        let others = self.params.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+        others.map(|(name, value)| format!(";{name}={value}")).collect()
+    }
+
     /// The value as it stands.
     pub(crate) fn raw_value(&self) -> &str {
         &self.value
@@ -289,6 +317,7 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
     let mut members = Vec::new();
     let mut is_group = false;
     let mut preferred = None;
+    let mut preferred_phone = None;
     let labels = labels(&lines);
     let labelled: Vec<String> =
         lines.iter().filter(|line| ["EMAIL", "TEL"].contains(&line.name.as_str())).map(|l| l.group.clone()).collect();
@@ -318,6 +347,9 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
             }
             "TEL" => {
                 let number = text.strip_prefix("tel:").unwrap_or(&text).to_owned();
+                if line.preferred() && preferred_phone.is_none() {
+                    preferred_phone = Some(number.clone());
+                }
                 card.phones.push(Phone { number, label: line.label(&labels) });
             }
             "ORG" if card.organisation.is_empty() => {
@@ -350,12 +382,15 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
     if let Some(first) = preferred {
         card.addresses.sort_by_key(|address| canonical(&address.address) != first);
     }
-    incoming.take(IncomingCard { line: begun, card, groups });
+    if let Some(first) = preferred_phone {
+        card.phones.sort_by_key(|phone| phone.number != first);
+    }
+    incoming.take(IncomingCard { line: begun, card, groups, photos: Vec::new() });
 }
 
 /// What Apple's lines call the groups of other lines.
-pub(crate) fn labels(lines: &[Line]) -> Vec<(String, String)> {
-    let apple = lines.iter().filter(|line| line.name == "X-ABLABEL" && !line.group.is_empty());
+pub(crate) fn labels<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Vec<(String, String)> {
+    let apple = lines.into_iter().filter(|line| line.name == "X-ABLABEL" && !line.group.is_empty());
     let labels = apple.map(|line| {
         let label = unescape(&line.value);
         let label = label.trim_start_matches("_$!<").trim_end_matches(">!$_").to_owned();
@@ -367,6 +402,19 @@ pub(crate) fn labels(lines: &[Line]) -> Vec<(String, String)> {
 /// The parts of a structured value, as text; empty ones too.
 pub(crate) fn parts(value: &str, at: char) -> Vec<String> {
     split_at_escaped(value, at).into_iter().map(|part| unescape(part).trim().to_owned()).collect()
+}
+
+/// The parts of a name as a [`Card`] has it: family, given, additional names, prefix and suffix.
+pub fn name_parts(stored: &str) -> Vec<String> {
+    parts(stored, ';')
+}
+
+/// The parts of a name, family, given, additional names, prefix and suffix, as a [`Card`] has them; nothing for none.
+pub fn parts_of_name(all: &[String; 5]) -> String {
+    if all.iter().all(String::is_empty) {
+        return String::new();
+    }
+    all.each_ref().map(|part| escape(&part.replace(['\r', '\n'], " "))).join(";")
 }
 
 /// Takes the card that stands within another one's line.
@@ -383,7 +431,7 @@ fn is_card(text: &str) -> bool {
 }
 
 /// `Family;Given;Additional;Prefixes;Suffixes` as it is said.
-fn name_of_parts(parts: &str) -> String {
+pub(crate) fn name_of_parts(parts: &str) -> String {
     let parts: Vec<String> = split_at_escaped(parts, ';').iter().map(|part| unescape(part).trim().to_owned()).collect();
     let said = [3, 1, 2, 0, 4].into_iter().filter_map(|at| parts.get(at)).filter(|part| !part.is_empty());
     said.cloned().collect::<Vec<_>>().join(" ")
@@ -424,7 +472,7 @@ fn split_escaped(value: &str, at: char) -> Vec<String> {
     texts.filter(|text| !text.is_empty()).collect()
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -434,87 +482,4 @@ fn escape(text: &str) -> String {
         }
     }
     out
-}
-
-/// Write a book as vCard 4.0, each group after the contacts.
-pub fn write(book: &Book) -> String {
-    let mut out = String::new();
-    for (id, card) in &book.contacts {
-        put(&mut out, "BEGIN:VCARD");
-        put(&mut out, "VERSION:4.0");
-        put(&mut out, &format!("UID:{}", escape(&card.uid)));
-        put(&mut out, &format!("FN:{}", escape(card.title())));
-        if !card.parts.is_empty() {
-            put(&mut out, &format!("N:{}", card.parts));
-        }
-        if !card.other_names.is_empty() {
-            let names: Vec<String> = card.other_names.iter().map(|name| escape(name)).collect();
-            put(&mut out, &format!("NICKNAME:{}", names.join(",")));
-        }
-        let mut items = 0;
-        for (at, address) in card.addresses.iter().enumerate() {
-            let pref = if at == 0 && card.addresses.len() > 1 { ";PREF=1" } else { "" };
-            put_labelled(&mut out, &mut items, "EMAIL", pref, &address.label, &address.address);
-        }
-        for phone in &card.phones {
-            put_labelled(&mut out, &mut items, "TEL", "", &phone.label, &phone.number);
-        }
-        if !card.organisation.is_empty() {
-            let parts: Vec<String> = card.organisation.split("; ").map(escape).collect();
-            put(&mut out, &format!("ORG:{}", parts.join(";")));
-        }
-        if !card.note.is_empty() {
-            put(&mut out, &format!("NOTE:{}", escape(&card.note)));
-        }
-        let groups: Vec<String> =
-            book.groups.values().filter(|group| group.members.contains(id)).map(|group| escape(&group.name)).collect();
-        if !groups.is_empty() {
-            put(&mut out, &format!("CATEGORIES:{}", groups.join(",")));
-        }
-        for line in &card.kept {
-            put(&mut out, line);
-        }
-        put(&mut out, "END:VCARD");
-    }
-    for group in book.groups.values() {
-        put(&mut out, "BEGIN:VCARD");
-        put(&mut out, "VERSION:4.0");
-        put(&mut out, "KIND:group");
-        put(&mut out, &format!("UID:{}", escape(&group.uid)));
-        put(&mut out, &format!("FN:{}", escape(&group.name)));
-        for card in group.members.iter().filter_map(|member| book.contacts.get(member)) {
-            put(&mut out, &format!("MEMBER:{}", escape(&card.uid)));
-        }
-        put(&mut out, "END:VCARD");
-    }
-    out
-}
-
-/// An address or number: its label as types if it is made of such, else beside it as Apple writes it.
-fn put_labelled(out: &mut String, items: &mut usize, name: &str, pref: &str, label: &str, value: &str) {
-    let types: Vec<&str> = label.split(',').map(str::trim).filter(|t| !t.is_empty()).collect();
-    let token = |t: &&str| t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if types.iter().all(token) && types.join(", ") == label {
-        let types = if types.is_empty() { String::new() } else { format!(";TYPE={}", types.join(",")) };
-        put(out, &format!("{name}{types}{pref}:{}", escape(value)));
-    } else {
-        *items += 1;
-        put(out, &format!("hf{items}.{name}{pref}:{}", escape(value)));
-        put(out, &format!("hf{items}.X-ABLabel:{}", escape(label)));
-    }
-}
-
-/// Write a line, folded.
-fn put(out: &mut String, line: &str) {
-    let mut rest = line;
-    let mut room = FOLD_BYTES;
-    while rest.len() > room {
-        let (now, later) = rest.split_at(rest.floor_char_boundary(room));
-        out.push_str(now);
-        out.push_str("\r\n ");
-        rest = later;
-        room = FOLD_BYTES - 1;
-    }
-    out.push_str(rest);
-    out.push_str("\r\n");
 }

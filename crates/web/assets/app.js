@@ -7,6 +7,7 @@ import { installLive } from './live.js';
 import { fitFrames } from './frames.js';
 import { installList } from './list.js';
 import { installCompose } from './compose.js';
+import { installPeople } from './people.js';
 import { installSuggest } from './suggest.js';
 
 document.documentElement.classList.add('scripted');
@@ -23,6 +24,7 @@ installList();
 installKeys();
 installLive();
 installSuggest();
+installPeople();
 showTab();
 fitFrames();
 installCompose();

@@ -300,7 +300,7 @@ function complete(input) {
     if (prefix.length < 1) return close();
     const response = await fetch(`/complete?q=${encodeURIComponent(prefix)}`).catch(() => undefined);
     if (!response?.ok || asked !== prefix || document.activeElement !== input) return;
-    /** @type {{ name: string, address: string, value: string }[]} */
+    /** @type {{ name: string, address: string, value: string, initial: string, hue: string, picture: string, book: string }[]} */
     const people = await response.json();
     if (!people.length) return close();
     list.replaceChildren(...people.map((person, at) => {
@@ -309,8 +309,13 @@ function complete(input) {
       option.setAttribute('data-value', person.value);
       const text = document.createElement('span');
       text.append(person.name || person.address);
-      if (person.name) text.append(Object.assign(document.createElement('small'), { textContent: person.address }));
-      option.append(text);
+      const where = [person.name && person.address, person.book].filter(Boolean).join(' · ');
+      if (where) text.append(Object.assign(document.createElement('small'), { textContent: where }));
+      const face = person.picture
+        ? Object.assign(document.createElement('img'), { className: 'avatar', src: person.picture, alt: '' })
+        : Object.assign(document.createElement('span'), { className: `avatar ${person.hue}`, textContent: person.initial });
+      face.setAttribute('aria-hidden', 'true');
+      option.append(face, text);
       option.addEventListener('pointerdown', (event) => { event.preventDefault(); take(option); });
       return option;
     }));

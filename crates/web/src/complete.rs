@@ -43,10 +43,15 @@ pub async fn complete(caller: Caller, Query(asked): Query<Asked>) -> Result<Resp
         .blocking(move |caller| {
             let prefix: String = asked.q.trim().chars().take(MAX_PREFIX).collect();
             let offers = offers(caller, &prefix)?;
-            let people = offers.into_iter().map(|offer| {
-                serde_json::json!({ "name": on_one_line(&offer.name), "address": offer.address, "value": offer.value })
-            });
-            Ok(Json(people.collect::<Vec<_>>()).into_response())
+            let mut people = Vec::with_capacity(offers.len());
+            for offer in offers {
+                let face = contacts::face(caller, &offer.name, &offer.address)?;
+                people.push(serde_json::json!({
+                    "name": on_one_line(&offer.name), "address": offer.address, "value": offer.value,
+                    "initial": face.initial, "hue": face.hue, "picture": face.picture, "book": face.book,
+                }));
+            }
+            Ok(Json(people).into_response())
         })
         .await
 }
@@ -66,6 +71,16 @@ pub fn people(caller: &Caller, prefix: &str) -> Result<Vec<(String, String)>> {
 fn offers(caller: &Caller, prefix: &str) -> Result<Vec<Offer>> {
     let now_ms = caller.now_ms();
     let mut known = acquaintances(caller, prefix)?;
+    if caller.site.people.hides_written(caller.realm)? {
+        // Only contacts are offered; how often they are written to still says who comes first.
+        let mut contacts = HashMap::new();
+        for (address, who) in known {
+            if !caller.site.people.by_address(caller.realm, &address)?.is_empty() {
+                contacts.insert(address, who);
+            }
+        }
+        known = contacts;
+    }
     let mut others = Vec::new();
     for (name, address, value) in contacts::suggestions(caller, prefix, OFFERED)? {
         match known.get_mut(&address.to_lowercase()) {

@@ -1,23 +1,27 @@
 //! The address book: the list, a contact, groups, import and export, 'add to address book', what completes an address.
 
+mod double;
+mod files;
+mod form;
 mod person;
+mod print;
+mod shelves;
+pub mod staged;
 
 use askama::Template;
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path, Query};
+use axum::extract::{DefaultBodyLimit, Query};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use mailkit::{EmailAddress, NamedAddress};
-use people::import::{Imported, MAX_IMPORT_BYTES};
-use people::{Contact, ContactId, GroupId, PeopleError, Suggestion};
+use people::import::MAX_IMPORT_BYTES;
+use people::{Contact, ContactId, Filter, GroupId, PeopleError, ShelfId, Suggestion};
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
-use crate::forms::{Posted, PostedFiles};
+use crate::forms::Posted;
 use crate::listing::count;
-use crate::message::download;
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::templates::Shell;
@@ -27,22 +31,34 @@ use crate::{notice, shell};
 
 /// Contacts on a page of the list, and results of a search that are shown.
 const PAGE: usize = 100;
+/// The largest file that is received to be a picture: beyond it the form is not read.
+const MAX_FACE_UPLOAD_BYTES: usize = 20 << 20;
+/// Days ahead of which birthdays are shown.
+const BIRTHDAY_DAYS: i32 = 30;
+/// Birthdays that are shown.
+const MAX_BIRTHDAYS: usize = 8;
 /// Members of a group that a link to write to all of them names: more do not fit an address.
 const MAX_WRITE_TO: usize = 100;
 
 /// The pages of the address book.
 pub fn routes() -> Router<Site> {
     let upload = DefaultBodyLimit::max(MAX_IMPORT_BYTES + 64 * 1024);
+    let face = DefaultBodyLimit::max(MAX_FACE_UPLOAD_BYTES);
     Router::new()
         .route("/people", get(list).post(bulk))
-        .route("/people/new", get(person::new_page).post(person::create))
-        .route("/people/add", post(add_sender))
+        .route("/people/new", get(form::new_page).post(form::create))
+        .route("/people/add", post(files::add_sender))
         .route("/people/groups", post(group))
-        .route("/people/import", get(import_page).post(import).layer(upload))
-        .route("/people/export/{name}", get(export))
-        .route("/people/{id}", get(person::page).post(person::save))
-        .route("/people/{id}/edit", get(person::edit))
-        .route("/people/{id}/picture", get(person::picture))
+        .route("/people/books", post(shelves::act))
+        .route("/people/written", get(shelves::written).post(shelves::change_written))
+        .route("/people/duplicates", get(double::page))
+        .route("/people/merge", get(double::preview))
+        .route("/people/print", get(print::page))
+        .route("/people/import", get(files::page).post(files::import).layer(upload))
+        .route("/people/export/{name}", get(files::export))
+        .route("/people/{id}", get(person::page).post(form::save))
+        .route("/people/{id}/edit", get(form::edit))
+        .route("/people/{id}/picture", get(person::picture).post(person::set_picture).layer(face))
 }
 
 /// A line of the list.
@@ -81,6 +97,75 @@ struct Choice {
     chosen: bool,
 }
 
+/// A book, for choosing.
+#[derive(Clone)]
+pub struct Book {
+    /// `first`, or an id.
+    id: String,
+    name: String,
+    chosen: bool,
+}
+
+/// The books, the first one first.
+fn books(caller: &Caller, chosen: Option<Option<ShelfId>>) -> Result<Vec<Book>> {
+    let first = Book { id: "first".to_owned(), name: people::FIRST.to_owned(), chosen: chosen == Some(None) };
+    let others = caller.site.people.shelves(caller.realm)?.into_iter().map(|shelf| Book {
+        id: shelf.id.to_string(),
+        name: shelf.name,
+        chosen: chosen == Some(Some(shelf.id)),
+    });
+    Ok(std::iter::once(first).chain(others).collect())
+}
+
+/// The book that a form or an address means; `None` for none.
+fn shelf(text: &str) -> Option<Option<ShelfId>> {
+    match text {
+        "" => None,
+        "first" => Some(None),
+        id => id.parse().ok().map(Some),
+    }
+}
+
+/// A letter of the list.
+struct Letter {
+    shown: String,
+    href: String,
+}
+
+/// A birthday that is near.
+struct Near {
+    id: ContactId,
+    name: String,
+    told: String,
+}
+
+/// The letters of the list; all signs and digits are one.
+fn letters(caller: &Caller) -> Result<Vec<Letter>> {
+    let mut letters: Vec<Letter> = Vec::new();
+    for letter in caller.site.people.letters(caller.realm)? {
+        let shown = if letter.is_alphabetic() { letter.to_uppercase().to_string() } else { "#".to_owned() };
+        if letters.last().is_none_or(|last| last.shown != shown) {
+            let href = format!("/people?from={}", form_urlencoded(&letter.to_string()));
+            letters.push(Letter { shown, href });
+        }
+    }
+    Ok(letters)
+}
+
+fn birthdays(caller: &Caller) -> Result<Vec<Near>> {
+    let today = caller.calendar().today();
+    let near = caller.site.people.birthdays(caller.realm, today, BIRTHDAY_DAYS)?;
+    let told = |birthday: &people::Birthday| {
+        let day = if birthday.on == today { "today".to_owned() } else { birthday.on.strftime("%-d %B").to_string() };
+        birthday.turns.map_or_else(|| day.clone(), |turns| format!("{day}, turns {turns}"))
+    };
+    Ok(near
+        .iter()
+        .take(MAX_BIRTHDAYS)
+        .map(|one| Near { id: one.id, name: one.name.clone(), told: told(one) })
+        .collect())
+}
+
 #[derive(Template)]
 #[template(path = "people.html")]
 struct ListPage {
@@ -89,6 +174,13 @@ struct ListPage {
     query: String,
     group: Option<Choice>,
     groups: Vec<Choice>,
+    books: Vec<Book>,
+    /// The book that is shown, if one is.
+    book: Option<Book>,
+    letters: Vec<Letter>,
+    birthdays: Vec<Near>,
+    /// What is exported and printed: the book or group that is shown.
+    scope: String,
     lines: Vec<Line>,
     subtitle: String,
     /// Nothing at all, rather than nothing found.
@@ -107,7 +199,11 @@ pub struct Wanted {
     #[serde(default)]
     group: String,
     #[serde(default)]
+    book: String,
+    #[serde(default)]
     after: String,
+    #[serde(default)]
+    from: String,
     done: Option<String>,
     #[serde(default)]
     name: String,
@@ -118,13 +214,27 @@ pub struct Wanted {
 impl Wanted {
     fn here(&self) -> String {
         let mut here = "/people".to_owned();
-        for (name, value) in [("q", &self.q), ("group", &self.group), ("after", &self.after)] {
+        for (name, value) in
+            [("q", &self.q), ("group", &self.group), ("book", &self.book), ("from", &self.from), ("after", &self.after)]
+        {
             if !value.is_empty() {
                 here.push(if here.contains('?') { '&' } else { '?' });
                 here.push_str(&format!("{name}={}", form_urlencoded(value)));
             }
         }
         here
+    }
+
+    /// The book or group that is meant.
+    fn filter(&self) -> Filter {
+        Filter { shelf: shelf(&self.book), group: self.group.parse().ok() }
+    }
+
+    /// The same for an address: `?book=…`.
+    fn scope(&self) -> String {
+        let all = [("group", &self.group), ("book", &self.book)].into_iter().filter(|(_, value)| !value.is_empty());
+        let all: Vec<String> = all.map(|(name, value)| format!("{name}={}", form_urlencoded(value))).collect();
+        if all.is_empty() { String::new() } else { format!("?{}", all.join("&")) }
     }
 }
 
@@ -139,12 +249,17 @@ fn fill_list(caller: &Caller, wanted: &Wanted, problem: Option<Problem>) -> Resu
     let wanted_group: Option<GroupId> = wanted.group.parse().ok();
     let total = people.count(realm)?;
     let query: String = wanted.q.chars().take(200).collect();
-    let (contacts, subtitle, next) = if query.trim().is_empty() && wanted_group.is_none() {
-        let page = people.page(realm, wanted.after.parse().ok(), PAGE)?;
-        let next = page.contacts.last().filter(|_| page.more).map(|last| format!("/people?after={}", last.id));
-        (page.contacts, count(total, "contact"), next)
+    let filter = wanted.filter();
+    let plain = query.trim().is_empty() && wanted_group.is_none();
+    let (contacts, subtitle, next) = if plain {
+        let page = people.page_of(realm, filter.shelf, wanted.after.parse().ok(), &wanted.from, PAGE)?;
+        let book =
+            if wanted.book.is_empty() { String::new() } else { format!("book={}&", form_urlencoded(&wanted.book)) };
+        let next = page.contacts.last().filter(|_| page.more).map(|last| format!("/people?{book}after={}", last.id));
+        let told = if filter.shelf.is_none() { count(total, "contact") } else { String::new() };
+        (page.contacts, told, next)
     } else {
-        let (found, all) = people.search(realm, &query, wanted_group, people::MAX_PAGE)?;
+        let (found, all) = people.search(realm, &query, filter, people::MAX_PAGE)?;
         let shown = found.len();
         let cut = if shown < all { format!(", showing the first {shown}") } else { String::new() };
         (found, format!("{}{cut}", count(all as u32, "contact")), None)
@@ -167,16 +282,31 @@ fn fill_list(caller: &Caller, wanted: &Wanted, problem: Option<Problem>) -> Resu
         return Err(PeopleError::NoSuchGroup.into());
     }
     groups.truncate(people::MAX_GROUPS as usize);
+    let books = books(caller, filter.shelf)?;
+    let book = books.iter().find(|book| book.chosen).cloned();
+    if filter.shelf.is_some() && book.is_none() {
+        return Err(PeopleError::NoSuchBook.into());
+    }
+    let is_first = plain && wanted.after.is_empty() && wanted.from.is_empty() && filter.shelf.is_none();
     let with_address = contacts.iter().filter_map(named).take(MAX_WRITE_TO).map(|who| who.to_string());
     let write_to = with_address.collect::<Vec<_>>().join(", ");
     let mut shell = shell::build(caller, "page", None)?;
     shell.notice = notice::find(caller, wanted.done.as_deref(), &wanted.here())?;
     Ok(ListPage {
-        page: caller.page(group.as_ref().map_or("Address book", |group| &group.name)),
+        page: caller.page(match (&group, &book) {
+            (Some(group), _) => &group.name,
+            (None, Some(book)) => &book.name,
+            (None, None) => "Address book",
+        }),
         shell,
         lines: contacts.iter().map(Line::of).collect(),
         query,
         groups,
+        letters: if plain && filter.shelf.is_none() && total as usize > PAGE { letters(caller)? } else { Vec::new() },
+        birthdays: if is_first { birthdays(caller)? } else { Vec::new() },
+        scope: wanted.scope(),
+        books,
+        book,
         subtitle,
         empty: total == 0,
         next,
@@ -206,8 +336,25 @@ async fn bulk(caller: Caller, form: Posted) -> Result<Response> {
         _ if ids.is_empty() => return Ok(Redirect::to(&back).into_response()),
         "delete" => people.delete(realm, &key, ids).await.map(|_| told(&key)),
         "merge" => people.merge(realm, &key, ids).await.map(|_| told(&key)),
+        "look" => {
+            let ids: Vec<String> = ids.iter().map(|id| format!("id={id}")).collect();
+            return Ok(Redirect::to(&format!("/people/merge?{}&from=list", ids.join("&"))).into_response());
+        }
+        "apart" => people.keep_apart(realm, &key, ids).await.map(|_| told(&key)),
         other => {
             let (member, group) = other.split_once(':').ok_or_else(bad)?;
+            if matches!(member, "move" | "copy") {
+                let to = shelf(group).ok_or_else(bad)?;
+                let moved = if member == "move" {
+                    people.move_to(realm, &key, ids, to).await
+                } else {
+                    people.copy_to(realm, &key, ids, to).await
+                };
+                return match moved {
+                    Ok(_) => Ok(Redirect::to(&notice::with(&back, &told(&key))).into_response()),
+                    Err(error) => list_again(caller, error).await,
+                };
+            }
             let group: GroupId = group.parse().map_err(|_| bad())?;
             people.set_members(realm, group, ids, member == "join").await.map(|()| "saved".to_owned())
         }
@@ -259,7 +406,11 @@ async fn group(caller: Caller, form: Posted) -> Result<Response> {
             let renamed = people.rename_group(realm, id, name).await;
             renamed.map(|()| notice::with(&format!("/people?group={id}"), "saved"))
         }
-        "delete" => people.delete_group(realm, id()?).await.map(|()| notice::with("/people", "groupgone")),
+        "delete" => {
+            let id = id()?;
+            let key = form.act_key(&format!("people group gone {id}"));
+            people.delete_group(realm, &key, id).await.map(|_| notice::with("/people", &told(&key)))
+        }
         _ => return Err(bad()),
     };
     match done {
@@ -268,68 +419,67 @@ async fn group(caller: Caller, form: Posted) -> Result<Response> {
     }
 }
 
-/// `POST /people/add`: someone who wrote.
-async fn add_sender(caller: Caller, form: Posted) -> Result<Response> {
-    let (name, address) = (form.get("name"), form.get("address"));
-    let key = form.act_key(&format!("people add {name} {address}"));
-    caller.site.people.add_sender(caller.realm, &key, name, address).await?;
-    Ok(Redirect::to(&notice::with(&form.back(), &told(&key))).into_response())
+/// How someone is shown beside their address.
+pub struct Face {
+    /// The letter in place of a picture.
+    pub initial: String,
+    /// And its colour.
+    pub hue: &'static str,
+    /// Where the picture is; empty without one.
+    pub picture: String,
+    /// The book they are in; empty if they are no contact.
+    pub book: String,
 }
 
-#[derive(Template)]
-#[template(path = "people_import.html")]
-struct ImportPage {
-    page: Page,
-    shell: Shell,
-    done: Option<Imported>,
-    problem: Option<Problem>,
-}
-
-/// `GET /people/import`
-async fn import_page(caller: Caller) -> Result<Response> {
-    caller.blocking(|caller| imported(caller, None, None)).await
-}
-
-fn imported(caller: &Caller, done: Option<Imported>, problem: Option<Problem>) -> Result<Response> {
-    let refused = problem.is_some();
-    let page = caller.page("Import contacts");
-    let mut response = view::html(&ImportPage { page, shell: shell::build(caller, "page", None)?, done, problem });
-    if refused {
-        *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+/// How the owner of an address is shown: with the picture of the contact that has it.
+pub fn face(caller: &Caller, name: &str, address: &str) -> Result<Face> {
+    let (initial, hue) = avatar(name, address);
+    let mut face = Face { initial, hue, picture: String::new(), book: String::new() };
+    if !address.contains('@') {
+        return Ok(face);
     }
-    Ok(response)
+    let people = &caller.site.people;
+    let Some(id) = people.by_address(caller.realm, address)?.into_iter().next() else { return Ok(face) };
+    let Some(Contact { card, .. }) = people.contact(caller.realm, id)? else { return Ok(face) };
+    if card.has_picture() {
+        face.picture = format!("/people/{id}/picture");
+    }
+    let shelves = people.shelves(caller.realm)?;
+    let shelf = shelves.into_iter().find(|shelf| shelf.id.0 == card.shelf);
+    face.book = shelf.map_or_else(|| people::FIRST.to_owned(), |shelf| shelf.name);
+    Ok(face)
 }
 
-/// `POST /people/import`. Sent twice it changes nothing the second time, so it needs no key.
-async fn import(caller: Caller, posted: Result<PostedFiles>) -> Result<Response> {
-    let mut files = posted?.files;
-    files.retain(|file| !file.content.is_empty());
-    let Some(file) = files.into_iter().next() else {
-        return caller.blocking(|caller| imported(caller, None, Some(Problem::FileMissing))).await;
-    };
-    let (caller, incoming) =
-        caller.blocking_owned(move |caller| Ok((caller, people::import::read(&file.content)))).await?;
-    let done = caller.site.people.import(caller.realm, incoming, &mut |_| {}).await;
-    let (done, problem) = match done {
-        Ok(done) => (Some(done), None),
-        Err(error @ (PeopleError::Store(_) | PeopleError::Damaged(_))) => return Err(error.into()),
-        Err(error) => (None, Some(Problem::People(error))),
-    };
-    caller.blocking(move |caller| imported(caller, done, problem)).await
+/// The contact who wrote a message, in short.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// Which.
+    pub id: ContactId,
+    /// The name in the address book.
+    pub name: String,
+    /// What they do, and where.
+    pub position: String,
+    /// All their addresses.
+    pub addresses: Vec<String>,
+    /// And numbers.
+    pub phones: Vec<String>,
+    /// There is a picture.
+    pub picture: bool,
 }
 
-/// `GET /people/export/{name}`
-async fn export(caller: Caller, Path(name): Path<String>) -> Result<Response> {
-    caller
-        .blocking(move |caller| {
-            let book = caller.site.people.book(caller.realm)?;
-            match name.as_str() {
-                "people.vcf" => Ok(download(Body::from(people::vcard::write(&book)), &name, "text/vcard")),
-                "people.csv" => Ok(download(Body::from(people::csv::write(&book)), &name, "text/csv")),
-                _ => Err(Fault::NotFound("There is no such file.")),
-            }
-        })
-        .await
+/// The contact that has an address.
+pub fn sender(caller: &Caller, address: &str) -> Result<Option<Sender>> {
+    let people = &caller.site.people;
+    let Some(id) = people.by_address(caller.realm, address)?.into_iter().next() else { return Ok(None) };
+    let Some(Contact { card, .. }) = people.contact(caller.realm, id)? else { return Ok(None) };
+    Ok(Some(Sender {
+        id,
+        name: card.title().to_owned(),
+        position: person::position(&card, &card.details()),
+        addresses: card.addresses.iter().map(|address| address.address.clone()).collect(),
+        phones: card.phones.iter().map(|phone| phone.number.clone()).collect(),
+        picture: card.has_picture(),
+    }))
 }
 
 /// What the address book offers to complete an address: name, address or what a group holds, and what to put in.

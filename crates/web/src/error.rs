@@ -250,6 +250,7 @@ impl From<people::PeopleError> for Fault {
         match error {
             PeopleError::NoSuchContact => Self::NotFound("There is no such contact."),
             PeopleError::NoSuchGroup => Self::NotFound("There is no such group."),
+            PeopleError::NoSuchBook => Self::NotFound("There is no such address book."),
             PeopleError::Store(error) => Self::refused(Unavailable::of(&error), &error),
             PeopleError::Damaged(_) => Self::internal(error),
             told => Self::Bad(capital(&told.to_string())),

@@ -48,6 +48,11 @@ impl Posted {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// All values of a field whose name is made up.
+    pub fn all_of(&self, name: &str) -> Vec<String> {
+        self.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.clone()).collect()
+    }
+
     /// A field with a path of this site; `/` if it holds no such path.
     pub fn local(&self, name: &str) -> String {
         local(self.get(name)).unwrap_or("/").to_owned()

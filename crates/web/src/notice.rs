@@ -48,7 +48,7 @@ fn said(done: &str) -> Option<&'static str> {
              you don’t know."
         }
         "created" => "Created.",
-        "groupgone" => "Group deleted. Its members are still in your address book.",
+        "writtenforgotten" => "Forgotten. The address is no longer listed here.",
         "maskblocked" => "Blocked. Mail to that address is refused.",
         "maskunblocked" => "Unblocked. Mail to that address comes to you again.",
         "maskdeleted" => "Deleted. Mail to that address is refused.",

@@ -306,6 +306,10 @@ const fn of_people(error: &PeopleError) -> &'static str {
     match error {
         PeopleError::NoSuchContact => "contact-missing",
         PeopleError::NoSuchGroup => "group-missing",
+        PeopleError::NoSuchBook => "book-missing",
+        PeopleError::BookExists(_) => "book-taken",
+        PeopleError::Picture(_) => "picture-refused",
+        PeopleError::Changed => "contact-changed",
         PeopleError::Empty => "contact-empty",
         PeopleError::NoName => "group-name-missing",
         PeopleError::GroupExists(_) => "group-taken",

@@ -18,7 +18,7 @@ use crate::shell::{self, label};
 use crate::templates::{ConversationPage, File, Message, Reading};
 use crate::text::{avatar, to_html};
 use crate::time::{Calendar, size};
-use crate::{message, search, view, why};
+use crate::{contacts, message, search, view, why};
 
 /// Bytes of a header section that are looked through for the name of a list.
 const MAX_HEADER: usize = 64 << 10;
@@ -220,9 +220,10 @@ fn fill(caller: &Caller, conversation: &Conversation<'_>, place: &Place) -> Resu
             let place = names.iter().find(|m| m.id == row.mailbox);
             shown.is_junk = place.is_some_and(|place| why::is_junk(place, &names));
             shown.why = why::of(row, shown.is_junk);
-            shown.addable = mailkit::EmailAddress::parse(&shown.from_address).is_ok()
-                && !caller.is_me(&shown.from_address)
-                && caller.site.people.by_address(caller.realm, &shown.from_address)?.is_empty();
+            if mailkit::EmailAddress::parse(&shown.from_address).is_ok() && !caller.is_me(&shown.from_address) {
+                shown.contact = contacts::sender(caller, &shown.from_address)?;
+                shown.addable = shown.contact.is_none();
+            }
             content(caller, row, caller.preferences.remote_images || pictures.contains(&id), &mut shown)?;
         }
         messages.push(shown);
@@ -292,6 +293,7 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
         from_address: from.address.clone(),
         proof: None,
         addable: false,
+        contact: None,
         initial,
         hue,
         to_short: if to.is_empty() { "undisclosed recipients".to_owned() } else { to.join(", ") },

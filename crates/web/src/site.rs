@@ -80,6 +80,8 @@ pub struct Inner {
     pub second_steps: SecondSteps,
     /// Configuration profiles that wait to be fetched.
     pub profiles: Profiles,
+    /// Files of contacts whose import waits to be confirmed.
+    pub staged: crate::contacts::staged::Staged,
     /// Searches of each account.
     pub searching: Shares,
     /// Messages on their way to pages.
@@ -127,6 +129,7 @@ impl Site {
             answers: Answers::default(),
             second_steps: SecondSteps::default(),
             profiles: Profiles::default(),
+            staged: crate::contacts::staged::Staged::default(),
             searching: Shares::new(SEARCHES_EACH),
             rendering: Rendering::default(),
             queue_work: Lock::default(),

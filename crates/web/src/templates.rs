@@ -257,6 +257,8 @@ pub struct Message {
     pub from_address: String,
     /// The writer is somebody else, whose address is valid and not in the address book.
     pub addable: bool,
+    /// The writer in the address book.
+    pub contact: Option<crate::contacts::Sender>,
     /// Who really sent it, if that was checked when it came.
     pub proof: Option<Proof>,
     /// Letter of the writer.

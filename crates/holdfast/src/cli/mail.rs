@@ -112,17 +112,65 @@ pub enum LineEndings {
 /// `holdfast people …`
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum PeopleCommand {
+    /// List contacts, or those that have all words of a search.
+    List(PeopleListArgs),
     /// Import contacts from a vCard or CSV file. Can be repeated without creating duplicates.
     Import(PeopleArgs),
-    /// Export the address book: as CSV if the file name ends with .csv, otherwise as vCard 4.0.
-    Export(PeopleArgs),
+    /// Export contacts: as CSV if the file name ends with .csv, otherwise as vCard.
+    Export(PeopleExportArgs),
 }
 
-/// `holdfast people import|export …`
+/// `holdfast people import …`
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub struct PeopleArgs {
     /// The account's address.
     pub address: String,
-    /// The file. An export creates it and never overwrites an existing one.
+    /// The file.
     pub file: PathBuf,
+    /// The address book for new contacts; "Contacts" if none is named.
+    #[arg(long)]
+    #[serde(default)]
+    pub book: Option<String>,
+}
+
+/// `holdfast people export …`
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct PeopleExportArgs {
+    /// The account's address.
+    pub address: String,
+    /// The file. It is created; an existing one is never overwritten.
+    pub file: PathBuf,
+    /// Only contacts of this address book.
+    #[arg(long)]
+    #[serde(default)]
+    pub book: Option<String>,
+    /// Only contacts of this group.
+    #[arg(long)]
+    #[serde(default)]
+    pub group: Option<String>,
+    /// The version of vCard: 4 or 3.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(3..=4))]
+    #[serde(default)]
+    pub vcard: u8,
+}
+
+/// `holdfast people list …`
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct PeopleListArgs {
+    /// The account's address.
+    pub address: String,
+    /// Words that are somewhere in the contact.
+    pub search: Option<String>,
+    /// Only contacts of this address book.
+    #[arg(long)]
+    #[serde(default)]
+    pub book: Option<String>,
+    /// Only contacts of this group.
+    #[arg(long)]
+    #[serde(default)]
+    pub group: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 1000)]
+    #[serde(default)]
+    pub limit: usize,
 }

@@ -158,7 +158,7 @@ impl World {
             13 => match (contact, group, random(4)) {
                 (Some(contact), _, 0) => drop(people.delete(account, &key, vec![contact]).await),
                 (Some(contact), Some(group), 1) => drop(people.set_members(account, group, vec![contact], true).await),
-                (_, Some(group), 2) => drop(people.delete_group(account, group).await),
+                (_, Some(group), 2) => drop(people.delete_group(account, &key, group).await),
                 _ => drop(people.create_group(account, &key, &format!("G{}", random(4))).await),
             },
             _ => {

@@ -19,6 +19,17 @@ pub(super) enum Column {
     Phone(String, &'static str),
     PhoneLabel(String),
     Organisation,
+    Department,
+    Title,
+    /// The day of birth, or its year, month and day of the month.
+    Birthday(Order),
+    BirthPart(usize),
+    Anniversary(Order),
+    /// Of which of several, and the part of it, as a vCard has it; [`FORMATTED`] is the whole.
+    Postal(String, usize),
+    PostalLabel(String),
+    Web(String),
+    WebLabel(String),
     Note,
     Groups,
     Uid,
@@ -27,6 +38,164 @@ pub(super) enum Column {
     /// It goes to the note, under its name.
     Other(String),
 }
+
+/// In which order a date that has its numbers between strokes is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// As in the United States, whose language the name of the column has.
+    MonthFirst,
+    DayFirst,
+}
+
+/// The whole of a postal address in one cell.
+pub(super) const FORMATTED: usize = 7;
+
+/// Whole names of columns for what a contact has beyond names, folded, digits and punctuation taken out.
+const FURTHER: [(Column, &[&str]); 9] = [
+    (
+        Column::Title,
+        &[
+            "job title",
+            "organization title",
+            "position",
+            "stellenbezeichnung",
+            "berufsbezeichnung",
+            "fonction",
+            "poste",
+            "cargo",
+            "puesto",
+            "qualifica",
+            "posizione",
+            "functie",
+            "befattning",
+            "stilling",
+            "stanowisko",
+            "должность",
+        ],
+    ),
+    (
+        Column::Department,
+        &[
+            "department",
+            "organization department",
+            "abteilung",
+            "service",
+            "departement",
+            "departamento",
+            "reparto",
+            "afdeling",
+            "avdelning",
+        ],
+    ),
+    (Column::Birthday(Order::MonthFirst), &["birthday", "date of birth", "birth date", "birthdate"]),
+    (
+        Column::Birthday(Order::DayFirst),
+        &[
+            "geburtstag",
+            "geburtsdatum",
+            "anniversaire",
+            "date de naissance",
+            "cumpleanos",
+            "fecha de nacimiento",
+            "compleanno",
+            "data di nascita",
+            "data de nascimento",
+            "verjaardag",
+            "geboortedatum",
+            "fodelsedag",
+            "fodselsdag",
+            "urodziny",
+            "narozeniny",
+            "день рождения",
+            "誕生日",
+            "生日",
+        ],
+    ),
+    (Column::Anniversary(Order::MonthFirst), &["anniversary", "wedding anniversary"]),
+    (
+        Column::Anniversary(Order::DayFirst),
+        &["jahrestag", "hochzeitstag", "anniversaire de mariage ou fete", "trouwdag", "годовщина"],
+    ),
+    (Column::BirthPart(0), &["birth year", "geburtsjahr"]),
+    (Column::BirthPart(1), &["birth month", "geburtsmonat"]),
+    (Column::BirthPart(2), &["birth day"]),
+];
+
+/// Names of columns with websites.
+const WEB: [&str; 13] = [
+    "web page",
+    "website",
+    "website value",
+    "webseite",
+    "webpage",
+    "homepage",
+    "page web",
+    "site web",
+    "pagina web",
+    "sitio web",
+    "sito web",
+    "webbplats",
+    "url",
+];
+
+/// Words of names that mean a part of a postal address. The first that fits counts.
+const POSTAL: [(usize, &[&str]); 8] = [
+    (6, &["country", "land", "pays", "pais", "paese", "страна", "国"]),
+    (0, &["po box", "post box", "postfach", "boite postale", "apartado", "casella postale", "postbus"]),
+    (
+        5,
+        &[
+            "postal code",
+            "zip code",
+            "zipcode",
+            "zip",
+            "postcode",
+            "plz",
+            "postleitzahl",
+            "code postal",
+            "codigo postal",
+            "cap",
+            "postnummer",
+            "индекс",
+        ],
+    ),
+    (1, &["extended address", "address line two"]),
+    (2, &["street", "strasse", "rue", "calle", "via", "rua", "straat", "gata", "gade", "ulica", "улица"]),
+    (
+        3,
+        &[
+            "city",
+            "town",
+            "ort",
+            "stadt",
+            "ville",
+            "ciudad",
+            "citta",
+            "cidade",
+            "plaats",
+            "woonplaats",
+            "ort",
+            "miasto",
+            "город",
+        ],
+    ),
+    (
+        4,
+        &[
+            "state",
+            "region",
+            "province",
+            "county",
+            "bundesland",
+            "provincia",
+            "departement",
+            "dep region",
+            "estado",
+            "область",
+        ],
+    ),
+    (FORMATTED, &["formatted"]),
+];
 
 /// Whole names, folded, digits and punctuation taken out.
 const NAMES: [(Column, &[&str]); 12] = [
@@ -536,7 +705,10 @@ impl Column {
         // In scripts without spaces words stand within others.
         let has = |part: &&str| {
             let short = part.len() <= 3;
-            if short { words.contains(part) } else { name.contains(*part) }
+            // Of several words the first begins one: "home postal code" is no "e post".
+            let several = part.contains(' ');
+            let begins = |(at, _): (usize, &str)| name[..at].ends_with(|c: char| !c.is_alphanumeric()) || at == 0;
+            if short { words.contains(part) } else { name.match_indices(*part).any(|found| !several || begins(found)) }
         };
         if MAIL.iter().any(has) && !name.contains("mailing") && !name.contains("mailbox") {
             return if SHOWN.iter().any(has) {
@@ -546,6 +718,9 @@ impl Column {
             } else {
                 Self::Address(number)
             };
+        }
+        if let Some(column) = Self::further(&name, &words, &number) {
+            return column;
         }
         if NOT_THEIRS.iter().any(|part| name.contains(part)) {
             return Self::Other(header.trim().to_owned());
@@ -558,6 +733,78 @@ impl Column {
             }
             Some((kind, _)) => Self::Phone(number, kind),
             None => Self::Other(header.trim().to_owned()),
+        }
+    }
+
+    /// A column of something beyond names, addresses and numbers.
+    fn further(name: &str, words: &[&str], number: &str) -> Option<Self> {
+        if let Some((column, _)) = FURTHER.iter().find(|(_, names)| names.contains(&name)) {
+            return Some(column.clone());
+        }
+        if WEB.contains(&name) {
+            return Some(Self::Web(number.to_owned()));
+        }
+        if matches!(name, "website label" | "website type") {
+            return Some(Self::WebLabel(number.to_owned()));
+        }
+        let has = |part: &&str| if part.contains(' ') { name.contains(*part) } else { words.contains(part) };
+        let place = PLACE.iter().find(|(_, parts)| {
+            parts.iter().any(|part| if part.len() <= 3 { words.contains(part) } else { name.contains(part) })
+        });
+        let place = place.map_or("", |(place, _)| place);
+        // Google numbers addresses; others number the lines of one.
+        let of_google = name.starts_with("address ");
+        if of_google && matches!(name, "address label" | "address type") {
+            return Some(Self::PostalLabel(number.to_owned()));
+        }
+        if NOT_THEIRS.iter().any(|part| name.contains(part)) || PHONE.iter().any(|(_, parts)| parts.iter().any(has)) {
+            return None;
+        }
+        let key = match (of_google, place) {
+            (true, _) => number.to_owned(),
+            (false, "") => words
+                .first()
+                .filter(|word| matches!(**word, "other" | "weitere" | "mailing" | "autre"))
+                .copied()
+                .unwrap_or_default()
+                .to_owned(),
+            (false, place) => place.to_owned(),
+        };
+        if matches!(name, "home address" | "work address" | "business address" | "address" | "adresse") {
+            return Some(Self::Postal(key, 2));
+        }
+        let part = POSTAL.iter().find(|(_, parts)| parts.iter().any(has)).map(|(part, _)| *part)?;
+        Some(Self::Postal(key, part))
+    }
+
+    /// What it holds, in words.
+    pub fn called(&self) -> String {
+        let which =
+            |what: &str, label: &str| if label.is_empty() { what.to_owned() } else { format!("{what}, {label}") };
+        match self {
+            Self::Name => "name".to_owned(),
+            Self::Part(0) => "family name".to_owned(),
+            Self::Part(1) => "given name".to_owned(),
+            Self::Part(2) => "further given names".to_owned(),
+            Self::Part(3) => "prefix of the name".to_owned(),
+            Self::Part(_) => "suffix of the name".to_owned(),
+            Self::OtherName => "other names".to_owned(),
+            Self::Address(_) => "email address".to_owned(),
+            Self::AddressLabel(_) => "label of the email address".to_owned(),
+            Self::Phone(_, label) => which("phone number", label),
+            Self::PhoneLabel(_) => "label of the phone number".to_owned(),
+            Self::Organisation | Self::Department => "organisation".to_owned(),
+            Self::Title => "job title".to_owned(),
+            Self::Birthday(_) | Self::BirthPart(_) => "birthday".to_owned(),
+            Self::Anniversary(_) => "anniversary".to_owned(),
+            Self::Postal(key, _) => which("postal address", key),
+            Self::PostalLabel(_) => "label of the postal address".to_owned(),
+            Self::Web(_) => "website".to_owned(),
+            Self::WebLabel(_) => "label of the website".to_owned(),
+            Self::Note | Self::Other(_) => "note".to_owned(),
+            Self::Groups => "groups".to_owned(),
+            Self::Uid => "identity of the contact".to_owned(),
+            Self::Passed => "left out".to_owned(),
         }
     }
 
@@ -657,10 +904,41 @@ mod tests {
             assert_eq!(Column::of(header), Column::Phone(String::new(), label), "{header}");
         }
         assert_eq!(Column::of("Phone 1 - Type"), Column::PhoneLabel("1".to_owned()));
-        for header in
-            ["Straße geschäftlich", "Business Street", "Telefon Assistent", "Mailing Street", "Geburtstag", "Web Page"]
-        {
+        for header in ["Telefon Assistent", "Hobby", "Spouse", "Assistant's Street", "Landing page"] {
             assert_eq!(Column::of(header), Column::Other(header.to_owned()), "{header}");
+        }
+        for (header, key, part) in [
+            ("Straße geschäftlich", "work", 2),
+            ("Business Street", "work", 2),
+            ("Business Street 2", "work", 2),
+            ("Ort privat", "home", 3),
+            ("Land/Region privat", "home", 6),
+            ("Home Country/Region", "home", 6),
+            ("Home Postal Code", "home", 5),
+            ("Home Address", "home", 2),
+            ("Home Address PO Box", "home", 0),
+            ("Home ZipCode", "home", 5),
+            ("Other City", "other", 3),
+            ("Mailing Street", "mailing", 2),
+            ("Code postal (bureau)", "work", 5),
+            ("Address 2 - Region", "2", 4),
+            ("Address 1 - Formatted", "1", FORMATTED),
+            ("City", "", 3),
+        ] {
+            assert_eq!(Column::of(header), Column::Postal(key.to_owned(), part), "{header}");
+        }
+        for (header, column) in [
+            ("Geburtstag", Column::Birthday(Order::DayFirst)),
+            ("Birthday", Column::Birthday(Order::MonthFirst)),
+            ("Web Page", Column::Web(String::new())),
+            ("Website 1 - Value", Column::Web("1".to_owned())),
+            ("Website 1 - Label", Column::WebLabel("1".to_owned())),
+            ("Address 1 - Label", Column::PostalLabel("1".to_owned())),
+            ("Job Title", Column::Title),
+            ("Abteilung", Column::Department),
+            ("Birth Year", Column::BirthPart(0)),
+        ] {
+            assert_eq!(Column::of(header), column, "{header}");
         }
     }
 

@@ -51,7 +51,7 @@ fn book() -> impl Strategy<Value = Book> {
                 (id, BookGroup { name: name.to_owned(), uid: "g".to_owned(), members })
             })
             .collect();
-        Book { contacts, groups }
+        Book { contacts, groups, ..Book::default() }
     })
 }
 

@@ -2,7 +2,7 @@
 
 use people::import::read;
 use people::invariants::check_account;
-use people::{Card, ContactId, People, PeopleError, Suggestion, vcard};
+use people::{Card, ContactId, Filter, People, PeopleError, Suggestion, vcard};
 use store::RealmId;
 use store::{Store, StoreOptions};
 
@@ -169,7 +169,7 @@ async fn typing_offers_people_by_any_word_and_groups_with_their_members() {
     assert_eq!(found[0], Suggestion::Group { name: "Quiz night".to_owned(), members });
     assert_eq!(world.people.complete(ANN, "qui", 2).unwrap().len(), 2);
     assert!(world.people.complete(ANN, "nobody", 9).unwrap().is_empty());
-    let (found, count) = world.people.search(ANN, "work quill", None, 10).unwrap();
+    let (found, count) = world.people.search(ANN, "work quill", Filter::default(), 10).unwrap();
     assert_eq!((names(&found), count), (vec!["Zoe Quill"], 1));
 }
 
@@ -211,7 +211,7 @@ async fn the_same_vcards_twice_make_nothing_twice() {
     assert!(done.problems[0].to_string().starts_with("line 22: "), "{}", done.problems[0]);
     let again = people.import(ANN, read(CARDS.as_bytes()), &mut |_| {}).await.unwrap();
     assert_eq!((again.added, again.changed, again.known), (0, 0, 2));
-    let (all, _) = people.search(ANN, "", None, 10).unwrap();
+    let (all, _) = people.search(ANN, "", Filter::default(), 10).unwrap();
     assert_eq!(names(&all), ["Jörg Müller", "Zoe Quill"]);
     let zoe = &all[1].card;
     assert_eq!(zoe.addresses[0].address, "zoe@work.org", "the preferred one comes first");
@@ -264,12 +264,13 @@ async fn tables_of_other_programs_are_read_by_the_names_of_their_columns() {
         let done = world.people.import(ANN, read(file.as_bytes()), &mut |_| {}).await.unwrap();
         assert_eq!((done.added, done.problems.len()), (added, problems), "{file} {:?}", done.problems);
     }
-    let (all, _) = world.people.search(ANN, "", None, 10).unwrap();
+    let (all, _) = world.people.search(ANN, "", Filter::default(), 10).unwrap();
     let [zoe] = all.as_slice() else { panic!("{:?}", names(&all)) };
     let addresses: Vec<&str> = zoe.card.addresses.iter().map(|a| a.address.as_str()).collect();
     assert_eq!(addresses, ["zoe@x.org", "zoe@y.org", "zoe@z.org"]);
     assert_eq!(zoe.card.phones.len(), 2);
-    assert!(zoe.card.note.contains("Birthday: 1970-01-01") && zoe.card.note.contains("hello"), "{}", zoe.card.note);
+    assert_eq!(zoe.card.further().birthday.map(|day| day.plain()), Some("1970-01-01".to_owned()));
+    assert!(zoe.card.note.contains("hello"), "{}", zoe.card.note);
     assert!(zoe.card.note.contains("E-mail: bad, address"));
     assert_eq!(world.people.groups(ANN).unwrap().len(), 1);
     let refused = read(b"Colour,Size\nred,7\n");
@@ -337,7 +338,9 @@ fn what_outlook_writes_for_nothing_is_nothing() {
     assert_eq!(incoming.problems, []);
     let card = &incoming.cards[0].card;
     assert_eq!((card.addresses.len(), card.addresses[0].label.as_str()), (1, ""));
-    assert_eq!(card.note, "Line 1\nLine 2\nWeb Page: https://uta.example");
+    assert_eq!(card.note, "Line 1\nLine 2");
+    let further = card.further();
+    assert_eq!((further.birthday, further.websites[0].text.as_str()), (None, "https://uta.example"));
 }
 
 #[test]

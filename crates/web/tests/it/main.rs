@@ -2,6 +2,7 @@
 
 mod admin;
 mod bounces;
+mod cards;
 mod complete;
 mod discovery;
 mod display;
