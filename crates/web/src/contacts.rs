@@ -37,8 +37,6 @@ const MAX_FACE_UPLOAD_BYTES: usize = 20 << 20;
 const BIRTHDAY_DAYS: i32 = 30;
 /// Birthdays that are shown.
 const MAX_BIRTHDAYS: usize = 8;
-/// Members of a group that a link to write to all of them names: more do not fit an address.
-const MAX_WRITE_TO: usize = 100;
 
 /// The pages of the address book.
 pub fn routes() -> Router<Site> {
@@ -186,7 +184,7 @@ struct ListPage {
     /// Nothing at all, rather than nothing found.
     empty: bool,
     next: Option<String>,
-    write_to: String,
+    can_write: bool,
     here: String,
     problem: Option<Problem>,
 }
@@ -288,8 +286,8 @@ fn fill_list(caller: &Caller, wanted: &Wanted, problem: Option<Problem>) -> Resu
         return Err(PeopleError::NoSuchBook.into());
     }
     let is_first = plain && wanted.after.is_empty() && wanted.from.is_empty() && filter.shelf.is_none();
-    let with_address = contacts.iter().filter_map(named).take(MAX_WRITE_TO).map(|who| who.to_string());
-    let write_to = with_address.collect::<Vec<_>>().join(", ");
+    // A large group has more members than the list shows.
+    let can_write = contacts.iter().any(|contact| named(contact).is_some());
     let mut shell = shell::build(caller, "page", None)?;
     shell.notice = notice::find(caller, wanted.done.as_deref(), &wanted.here())?;
     Ok(ListPage {
@@ -310,7 +308,7 @@ fn fill_list(caller: &Caller, wanted: &Wanted, problem: Option<Problem>) -> Resu
         subtitle,
         empty: total == 0,
         next,
-        write_to: form_urlencoded(&write_to),
+        can_write,
         group,
         here: wanted.here(),
         problem,
@@ -417,6 +415,15 @@ async fn group(caller: Caller, form: Posted) -> Result<Response> {
         Ok(to) => Ok(Redirect::to(&to).into_response()),
         Err(error) => list_again(caller, error).await,
     }
+}
+
+/// All members of a group, as a field of recipients has them: each with the first address.
+pub fn recipients(caller: &Caller, group: &str) -> Result<String> {
+    let group: GroupId = group.parse().map_err(|_| PeopleError::NoSuchGroup)?;
+    let filter = Filter { group: Some(group), ..Filter::default() };
+    let (members, _) = caller.site.people.search(caller.realm, "", filter, people::MAX_MEMBERS)?;
+    let all = members.iter().filter_map(named).map(|who| who.to_string());
+    Ok(all.collect::<Vec<_>>().join(", "))
 }
 
 /// How someone is shown beside their address.

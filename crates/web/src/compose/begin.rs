@@ -18,6 +18,8 @@ use crate::{message, view};
 #[derive(Debug, Default, Deserialize)]
 pub struct Wanted {
     to: Option<String>,
+    /// A group of the address book, all of which is written to.
+    group: Option<String>,
     cc: Option<String>,
     subject: Option<String>,
     body: Option<String>,
@@ -79,7 +81,10 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
     let text = format!("{}{}", wanted.body.clone().unwrap_or_default(), writer.below());
     let form = Form {
         bcc: writer.bcc,
-        to: wanted.to.clone().unwrap_or_default(),
+        to: match &wanted.group {
+            Some(group) => crate::contacts::recipients(caller, group)?,
+            None => wanted.to.clone().unwrap_or_default(),
+        },
         cc: wanted.cc.clone().unwrap_or_default(),
         subject: wanted.subject.clone().unwrap_or_default(),
         text,

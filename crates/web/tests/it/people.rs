@@ -134,7 +134,9 @@ async fn a_group_completes_as_all_its_members() {
     assert!(offered.contains("Yan <yan@x.org>") && offered.contains("Zoe <zoe@x.org>"), "{offered}");
     assert!(offered.contains("group, 2 members"), "{offered}");
     let of_group = ann.get(&format!("/people?group={group}")).await.text();
-    assert!(of_group.contains("href=\"/compose?to=") && of_group.contains("yan%40x.org"), "{of_group}");
+    assert!(of_group.contains(&format!("href=\"/compose?group={group}\"")), "{of_group}");
+    let writing = ann.get(&format!("/compose?group={group}")).await.text();
+    assert!(writing.contains("yan@x.org") && writing.contains("zoe@x.org"), "{writing}");
     let merge = [
         ("csrf", csrf),
         ("key", "k".into()),
