@@ -275,7 +275,8 @@ fn absolute_paths(command: &mut AdminCommand) -> std::io::Result<()> {
     let path = match command {
         AdminCommand::Import(args) => &mut args.path,
         AdminCommand::Export(args) => &mut args.path,
-        AdminCommand::People(PeopleCommand::Import(args) | PeopleCommand::Export(args)) => &mut args.file,
+        AdminCommand::People(PeopleCommand::Import(args)) => &mut args.file,
+        AdminCommand::People(PeopleCommand::Export(args)) => &mut args.file,
         AdminCommand::Sieve(SieveCommand::Put { file, .. } | SieveCommand::Check { file, .. }) => file,
         AdminCommand::Spam(SpamCommand::Explain { file, .. }) => {
             *file = std::path::absolute(&*file)?;

@@ -34,7 +34,7 @@ impl ActRecord {
         Receipt {
             note: self.note.clone(),
             contact: (self.contact != 0).then_some(ContactId(self.contact)),
-            undoable: !(self.way_back.is_empty() && self.records.is_empty()) && !self.undone,
+            undoable: (!self.way_back.is_empty() || !self.records.is_empty()) && !self.undone,
             undone: self.undone,
             repeated,
         }

@@ -75,8 +75,8 @@ impl People {
         }
         drop(seen);
         let mut sets: BTreeMap<usize, Vec<ContactId>> = BTreeMap::new();
-        for number in 0..ids.len() {
-            sets.entry(root(&mut same, number)).or_default().push(ids[number]);
+        for (number, id) in ids.into_iter().enumerate() {
+            sets.entry(root(&mut same, number)).or_default().push(id);
         }
         let mut found = Duplicates::default();
         for set in sets.into_values().filter(|set| (2..=MAX_OF_A_SET).contains(&set.len())) {

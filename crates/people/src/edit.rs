@@ -127,7 +127,7 @@ fn changed(before: Option<&Card>, edit: &Edit) -> Card {
         }
         // The parts belong to the name that they came with.
         None => {
-            card.parts = before.filter(|before| before.name == card.name).map(|b| b.parts.clone()).unwrap_or_default()
+            card.parts = before.filter(|before| before.name == card.name).map(|b| b.parts.clone()).unwrap_or_default();
         }
     }
     if edit.picture == PictureChange::Remove && !card.pictures.is_empty() {

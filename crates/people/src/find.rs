@@ -48,6 +48,7 @@ impl Shelves {
         Ok(Self(shelves::all(read, account)?.into_iter().map(|shelf| shelf.id.0).collect()))
     }
 
+    #[expect(clippy::option_option, reason = "without a book all are wanted; without an id it is the first")]
     pub(crate) fn has(&self, wanted: Option<Option<ShelfId>>, card: &Card) -> bool {
         match wanted {
             None => true,
@@ -199,7 +200,7 @@ impl People {
             }
             let Some(When::Day { year, month, day }) = card.further().birthday else { continue };
             let Some(on) = next(today, month, day) else { continue };
-            let left = today.until((Unit::Day, on)).map(|span| span.get_days()).unwrap_or(i32::MAX);
+            let left = today.until((Unit::Day, on)).map_or(i32::MAX, |span| span.get_days());
             if left <= days {
                 let turns = year.map(|year| on.year() - year).filter(|turns| *turns > 0);
                 let id = ContactId(schema::last_number(&at)?);

@@ -280,7 +280,7 @@ impl Card {
             let labelled = Labelled { text: field.text, label: field.label };
             match field.kind {
                 Kind::Birthday if further.birthday.is_none() && !labelled.text.is_empty() => {
-                    further.birthday = field.when
+                    further.birthday = field.when;
                 }
                 Kind::Anniversary if further.anniversary.is_none() && !labelled.text.is_empty() => {
                     further.anniversary = field.when;
@@ -347,13 +347,14 @@ impl Card {
         for (at, line) in lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.as_ref()?))) {
             let Some(field) = field(line, &labels) else { continue };
             let is_role = line.name() == "ROLE";
-            let says = field.postal.as_ref().map_or(!field.text.is_empty(), |postal| !postal.is_empty());
-            if field.kind == kind && says && !is_role && !(single && !old.is_empty()) {
+            let says = field.postal.as_ref().map_or_else(|| !field.text.is_empty(), |postal| !postal.is_empty());
+            let counts = !single || old.is_empty();
+            if field.kind == kind && says && !is_role && counts {
                 old.push((at, field.text, field.label, line.group().to_owned()));
             }
         }
         old.truncate(if single { 1 } else { MAX_OF_A_KIND });
-        let Some(place) = old.first().map(|(at, ..)| *at).or(Some(self.kept.len())) else { return };
+        let place = old.first().map_or(self.kept.len(), |(at, ..)| *at);
         let mut new: Vec<String> = Vec::new();
         let mut stays = vec![false; old.len()];
         for one in wanted {
@@ -467,5 +468,7 @@ fn group_of(line: &str) -> &str {
 /// A name for lines that belong together which no line has.
 fn free_group<'a>(lines: impl Iterator<Item = &'a String> + Clone) -> String {
     let taken = |name: &str| lines.clone().any(|line| group_of(line) == name);
-    (1..).map(|number| format!("item{number}")).find(|name| !taken(name)).unwrap_or_default()
+    // Among one name more than there are lines one is free.
+    let most = lines.clone().count() + 1;
+    (1..=most).map(|number| format!("item{number}")).find(|name| !taken(name)).unwrap_or_default()
 }

@@ -149,9 +149,7 @@ impl People {
     /// Those of the store.
     pub async fn set_hides_written(&self, account: RealmId, hides_written: bool) -> Result<()> {
         self.commit(move |tx| {
-            let settings: Option<schema::SettingsRecord> = schema::load(tx, account, &schema::settings())?;
-            let settings = schema::SettingsRecord { hides_written, ..settings.unwrap_or_default() };
-            schema::save(tx, account, schema::settings(), &settings);
+            schema::save(tx, account, schema::settings(), &schema::SettingsRecord { hides_written });
             Ok(())
         })
         .await

@@ -105,6 +105,7 @@ pub struct Book {
 }
 
 /// The books, the first one first.
+#[expect(clippy::option_option, reason = "without a book none is meant; without an id it is the first")]
 fn books(caller: &Caller, chosen: Option<Option<ShelfId>>) -> Result<Vec<Book>> {
     let first = Book { id: "first".to_owned(), name: people::FIRST.to_owned(), chosen: chosen == Some(None) };
     let others = caller.site.people.shelves(caller.realm)?.into_iter().map(|shelf| Book {
@@ -116,6 +117,7 @@ fn books(caller: &Caller, chosen: Option<Option<ShelfId>>) -> Result<Vec<Book>> 
 }
 
 /// The book that a form or an address means; `None` for none.
+#[expect(clippy::option_option, reason = "without a book none is meant; without an id it is the first")]
 fn shelf(text: &str) -> Option<Option<ShelfId>> {
     match text {
         "" => None,

@@ -90,6 +90,7 @@ struct Filled {
     card: Card,
     further: Further,
     groups: Vec<GroupId>,
+    #[expect(clippy::option_option, reason = "without a book none is meant; without an id it is the first")]
     shelf: Option<Option<ShelfId>>,
     seen: String,
     /// It has all fields, not only those of names, addresses and numbers.
