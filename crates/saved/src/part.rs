@@ -7,7 +7,7 @@ use realm::feed::{Kind, Touched, Write};
 use realm::{Coming, Found, InCommit, Keys, Loss, Merged, Merging, RealmPart, Rewind, Rewindable, SalvageFrom, Work};
 use store::{Op, Order, Past, Read, RealmId, Snapshot, Store, StoreError, Tx};
 
-use crate::schema::{KINDS, RECENT, REMOVED, RecentRecord, RemovedRecord, SAVED, SavedRecord};
+use crate::schema::{KINDS, RECENT, REMOVED, RecentRecord, RemovedRecord, SAVED, SavedRecord, saved_key};
 
 /// Saved searches, and the searches made last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,6 +139,26 @@ impl Rewind for SavedPart {
     }
 }
 
+/// Those of `wanted` that are not `here`: the two may have given one id to different searches, so that one of them gets the
+/// next free id.
+fn missing(wanted: &All, here: &All) -> All {
+    let said = |value: &[u8]| SavedRecord::decode(value).map(|record| (record.name, record.query)).ok();
+    let known: Vec<_> = here.values().filter_map(|value| said(value)).collect();
+    let id_of = |key: &Vec<u8>| key.get(1..).and_then(|id| id.try_into().ok()).map_or(0, u64::from_be_bytes);
+    let mut last = here.keys().chain(wanted.keys()).map(id_of).max().unwrap_or(0);
+    let mut missing = All::new();
+    for (key, value) in wanted.iter().filter(|(_, value)| said(value).is_some_and(|it| !known.contains(&it))) {
+        let key = if here.contains_key(key) {
+            last += 1;
+            saved_key(last)
+        } else {
+            key.clone()
+        };
+        missing.insert(key, value.clone());
+    }
+    missing
+}
+
 /// Searches that were salvaged.
 struct FoundSearches {
     rows: All,
@@ -163,20 +183,21 @@ impl Found for FoundSearches {
     }
 
     fn merge(&self, into: &mut Merging<'_>) -> realm::Result<Merged> {
-        let now = all(&into.store.snapshot(), into.account)?;
-        let missing: All =
-            self.rows.iter().filter(|(key, _)| !now.contains_key(*key)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        let (count, account) = (missing.len(), into.account);
-        if count > 0 && !into.preview {
+        let account = into.account;
+        let wanted = self.rows.clone();
+        let count = if into.preview {
+            missing(&wanted, &all(&into.store.snapshot(), account)?).len()
+        } else {
             into.store
                 .transact(move |tx: &mut Tx<'_>| {
-                    for (key, value) in missing {
-                        tx.put(account, key, value);
+                    let missing = missing(&wanted, &all(tx, account)?);
+                    for (key, value) in &missing {
+                        tx.put(account, key.clone(), value.clone());
                     }
-                    Ok::<_, StoreError>(())
+                    Ok::<_, StoreError>(missing.len())
                 })
-                .wait()?;
-        }
+                .wait()?
+        };
         let line = format!("{count} saved searches");
         Ok(Merged { lines: vec![vec![line.clone()]], audit: Some(line), is_all: true })
     }
@@ -192,7 +213,7 @@ mod tests {
     use super::*;
     use crate::SavedSearches;
 
-    const HERE: u64 = 7;
+    const HERE: u32 = 7;
 
     #[derive(Default)]
     struct Hand(AtomicI64);

@@ -187,7 +187,8 @@ fn snoozed(caller: &Caller, mailbox: &Mailbox, found: &[ConversationRow], mut ro
     let times = crate::snooze::times(caller, mailbox)?;
     for (row, line) in found.iter().zip(&mut rows) {
         if let Some(until) = times.get(&row.newest) {
-            line.preview = format!("{} \u{2013} {}", crate::snooze::told(&caller.calendar(), *until), line.preview);
+            let until = caller.calendar().stamp(*until);
+            line.preview = format!("Snoozed until {until} \u{2013} {}", line.preview);
         }
     }
     Ok(rows)
