@@ -95,6 +95,19 @@ impl Delivery {
         self.file_notice(&known, change.subject(), text, |_| Ok(true)).await
     }
 
+    /// Tells an account something by a mail into its own inbox, also when it is full, in one commit with `also`; not at all if that
+    /// gives false, which writes all the same what it writes.
+    ///
+    /// # Errors
+    /// The store refused; nothing was written then.
+    pub async fn tell_account<F>(&self, account: AccountId, subject: &str, text: String, also: F) -> Result<()>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<bool, store::StoreError> + Send + Sync + 'static,
+    {
+        let Some(known) = self.inner.directory.account(account)? else { return Ok(()) };
+        self.file_notice(&known, subject, text, move |tx| Ok(also(tx)?)).await
+    }
+
     /// Files a mail of the service into an account's own inbox, also when it is full, in one commit with `also`; not at all
     /// if that gives false.
     pub(crate) async fn file_notice<F>(&self, account: &Account, subject: &str, text: String, also: F) -> Result<()>

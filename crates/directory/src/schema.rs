@@ -49,6 +49,25 @@ pub const SIGN_IN: u8 = 0x08;
 pub const MASK: u8 = 0x09;
 /// → [`Display`].
 pub const DISPLAY: &[u8] = &[0x0B];
+/// `HELD_SECRET id(u64 BE)` → [`HeldSecretRecord`]: a secret that another part of the account needs (the password of an account
+/// elsewhere). The key is of that part; the directory seals it with all others.
+pub const HELD_SECRET: u8 = 0xA6;
+
+/// A secret that another part of the account needs.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct HeldSecretRecord {
+    /// Stored open.
+    #[prost(bytes = "vec", tag = "1")]
+    pub secret: Vec<u8>,
+    /// Stored sealed; then `secret` is empty.
+    #[prost(bytes = "vec", tag = "2")]
+    pub sealed: Vec<u8>,
+}
+
+/// The key of a held secret.
+pub fn held_secret_key(id: u64) -> Vec<u8> {
+    [&[HELD_SECRET][..], &id.to_be_bytes()].concat()
+}
 
 /// An account.
 #[derive(Clone, PartialEq, Message)]

@@ -7,6 +7,7 @@
 //!
 //! The service runs without the key: see [`crate::Locked`] for what it can't do then.
 
+mod held;
 mod keyring;
 mod walk;
 
@@ -103,6 +104,7 @@ pub(crate) enum Place<'a> {
     Scram(AccountId),
     AppScram(AccountId, AppPasswordId),
     Service(&'a str),
+    Held(AccountId, u64),
 }
 
 impl Place<'_> {
@@ -118,6 +120,7 @@ impl Place<'_> {
                 ]
             }
             Self::Service(name) => vec![b"service".to_vec(), name.as_bytes().to_vec()],
+            Self::Held(id, number) => vec![b"held".to_vec(), account(id), number.to_be_bytes().to_vec()],
             Self::Totp(id) => vec![b"totp".to_vec(), account(id)],
             Self::Scram(id) => vec![b"scram".to_vec(), account(id)],
             Self::AppScram(id, app) => vec![b"app scram".to_vec(), account(id), app.0.to_be_bytes().to_vec()],
@@ -136,6 +139,7 @@ impl std::fmt::Display for Place<'_> {
         match self {
             Self::Dkim { domain, selector, .. } => write!(f, "the DKIM key {selector} of {domain}"),
             Self::Service(name) => write!(f, "the service's {name}"),
+            Self::Held(id, _) => write!(f, "the password of account {id} at another service"),
             Self::Totp(id) => write!(f, "the two-step secret of account {id}"),
             Self::Scram(id) => write!(f, "the SCRAM keys of account {id}"),
             Self::AppScram(id, app) => write!(f, "the SCRAM keys of app password {} of account {id}", app.0),

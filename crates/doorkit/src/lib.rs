@@ -13,6 +13,7 @@ mod listener;
 mod named;
 mod network;
 mod patience;
+mod reach;
 pub mod sasl;
 mod signed;
 pub mod span;
@@ -27,6 +28,7 @@ pub use listener::{Connections, ListenOptions, Listener, Security, answers_late}
 pub use named::{ACME_TLS_ALPN, ChallengeAnswer, Presented};
 pub use network::{Network, NotANetwork, network_of};
 pub use patience::{PATIENCE, SLOWEST_BYTES_PER_SECOND};
+pub use reach::Reach;
 pub use tickets::{Clock, PERIOD as TICKET_PERIOD, TicketKeys};
 pub use tls::{Tls, TlsError};
 pub use verify::{CertificateCheck, Seen};

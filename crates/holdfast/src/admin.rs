@@ -5,6 +5,7 @@ mod archive;
 mod audit;
 mod certificates;
 mod domains;
+mod fetch;
 mod forward;
 mod mail;
 mod people;

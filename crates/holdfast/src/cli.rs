@@ -5,6 +5,7 @@
 mod accounts;
 mod certificates;
 mod continuity;
+mod fetch;
 mod forward;
 mod mail;
 mod relay;
@@ -25,6 +26,7 @@ pub use continuity::{
     ArchiveCommand, DownPageArgs, PromoteArgs, RepairArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand,
     StandbyArgs, StandbyCommand,
 };
+pub use fetch::{FetchAddArgs, FetchCommand, FetchProtocol, FetchSecurity};
 pub use forward::{ForwardCommand, KeepCopy};
 pub use mail::{
     Chosen, ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, PeopleExportArgs,
@@ -239,6 +241,7 @@ impl AdminCommand {
     /// Whether the command changes people's data: it ends once the change is acknowledged.
     pub const fn acts(&self) -> bool {
         match self {
+            Self::Account(AccountCommand::Fetch(command)) => command.acts(),
             Self::Account(command) => !matches!(command, AccountCommand::List | AccountCommand::Show { .. }),
             Self::Domain(command) => {
                 !matches!(command, DomainCommand::List | DomainCommand::Show { .. } | DomainCommand::Reports { .. })

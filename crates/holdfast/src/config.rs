@@ -17,6 +17,7 @@ mod hooks;
 mod incoming;
 mod loading;
 mod relay;
+mod fetch;
 mod reports;
 mod secrets;
 mod senders;
@@ -40,6 +41,7 @@ pub use finding::Finding;
 pub use hooks::Hooks;
 pub use incoming::Incoming;
 pub use relay::Relay;
+pub use fetch::Fetch;
 pub use reports::Reports;
 pub use secrets::{KeySource, Secrets};
 pub use senders::Senders;
@@ -87,6 +89,8 @@ pub struct Config {
     pub spam: Spam,
     /// Reports to the owners of others' domains.
     pub reports: Reports,
+    /// Mail from accounts elsewhere.
+    pub fetch: Fetch,
     /// What stored secrets are sealed under.
     pub secrets: Secrets,
     /// Standbys that follow this machine, and this machine as one.
@@ -121,6 +125,7 @@ impl Default for Config {
             senders: Senders::default(),
             spam: Spam::default(),
             reports: Reports::default(),
+            fetch: Fetch::default(),
             secrets: Secrets::default(),
             standby: Standby::default(),
             relay: Relay::default(),

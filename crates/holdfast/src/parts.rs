@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use delivery::{ForwardingPart, QueueInvariants, ReceiptsPart, SendingPart};
 use directory::{DirectoryInvariants, DirectoryPart, DisplayPart};
+use fetching::FetchingPart;
 use filter::spam::SpamPart;
 use mailstore::{MailPart, SnoozePart};
 use people::PeoplePart;
@@ -28,6 +29,7 @@ static PARTS: LazyLock<Parts> = LazyLock::new(|| {
         &RulesPart,
         &SavedPart,
         &SnoozePart,
+        &FetchingPart,
     ])
 });
 
@@ -79,6 +81,6 @@ mod tests {
 
     #[test]
     fn each_part_has_keys_of_its_own_and_one_leads_a_rewind() {
-        assert_eq!(parts().iter().count(), 11);
+        assert_eq!(parts().iter().count(), 13);
     }
 }

@@ -186,6 +186,8 @@ fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &m
     supervisor.kept_up(Phase::Work, "domains", move |stop| domains::serve(of.clone(), stop));
     let services = running.services.clone();
     supervisor.kept_up(Phase::Work, "reports", move |stop| reporting::serve(services.clone(), stop));
+    let services = running.services.clone();
+    supervisor.kept_up(Phase::Work, "fetching", move |stop| stage::fetching(services.clone(), stop));
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "mending", move |stop| mending::serve(of.clone(), stop));
     let of = running.clone();

@@ -56,6 +56,8 @@ pub struct Services {
     /// Reports to others.
     pub daily_reports: Daily,
     pub delivery: delivery::Delivery,
+    /// Mail from accounts elsewhere.
+    pub fetching: fetching::Fetching,
     pub stages: Stages,
     /// Counts what strangers give, at all listeners.
     pub intake: smtp::Intake,
@@ -139,10 +141,21 @@ impl Services {
                 .with_judges(judges)?;
         let delivery = with_validating(delivery, &config)?;
         let stages = Stages::open(dir)?;
+        let fetching = fetching::Fetching::new(
+            fetching::Services {
+                store: store.clone(),
+                directory: directory.clone(),
+                mailstore: mailstore.clone(),
+                delivery: delivery.clone(),
+                resolver: Arc::clone(&resolver),
+            },
+            config.fetch.policy(config.limits.message_size.0),
+        )?;
         Ok(Self {
             daily_reports: Daily::new(reports.clone(), delivery.clone(), directory.clone(), resolver.clone()),
             reports,
             people,
+            fetching,
             index,
             spam,
             rules,

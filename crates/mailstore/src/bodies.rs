@@ -47,6 +47,11 @@ impl StagedBody {
         self.prefix.len() as u64 + self.body.len()
     }
 
+    /// The name of the body below the prefix: its BLAKE3 hash.
+    pub fn name_of_body(&self) -> [u8; 32] {
+        *self.body.id().as_bytes()
+    }
+
     /// The same body with `prefix` before it: complete header lines. What is parsed of the message has to be parsed of
     /// both.
     ///

@@ -196,6 +196,11 @@ impl MailStore {
         self.commit(move |this, tx| this.set_role_in(tx, account, id, role)).await
     }
 
+    /// Subscribe to a mailbox that was just made.
+    pub fn subscribe_in(&self, tx: &mut Tx<'_>, account: RealmId, name: &MailboxName) {
+        tx.put(account, key::subscription(name.as_str()), Vec::new());
+    }
+
     /// Subscribe to a name or end it. The name need not be a mailbox.
     ///
     /// # Errors

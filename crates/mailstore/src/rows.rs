@@ -11,7 +11,7 @@ use store::{BodyId, Order, Read, RealmId};
 
 use crate::mailbox::counters_of;
 use crate::schema::{self, EmailRecord, EntryRecord, key};
-use crate::{BodyRef, EmailId, Flags, MailError, MailStore, MailboxId, ModSeq, Result, ThreadId, Uid};
+use crate::{BodyRef, EmailId, Flags, MailError, MailStore, MailboxId, ModSeq, Result, StagedBody, ThreadId, Uid};
 
 /// What is particular to a message in one mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,8 +206,33 @@ impl MailStore {
 
     /// In which mailboxes a message is, and as what.
     pub fn places(&self, account: RealmId, email: EmailId) -> Result<Vec<(MailboxId, Uid)>> {
-        let rows = schema::rows(&self.store().snapshot(), account, &key::places(email), usize::MAX)?;
+        self.places_in(&self.store().snapshot(), account, email)
+    }
+
+    /// [`Self::places`] as `read` has them.
+    pub fn places_in<R: Read + ?Sized>(
+        &self,
+        read: &R,
+        account: RealmId,
+        email: EmailId,
+    ) -> Result<Vec<(MailboxId, Uid)>> {
+        let rows = schema::rows(read, account, &key::places(email), usize::MAX)?;
         rows.iter().map(|(key, _)| key::place_of(key)).collect()
+    }
+
+    /// In which mailboxes the account has a message with these bytes: those that came in, without what was put above them
+    /// here. A mailbox is named once for each place.
+    pub fn mailboxes_with_in<R: Read + ?Sized>(
+        &self,
+        read: &R,
+        account: RealmId,
+        body: &StagedBody,
+    ) -> Result<Vec<MailboxId>> {
+        let mut mailboxes = Vec::new();
+        for email in emails_of_body(read, account, &body.body.id())? {
+            mailboxes.extend(self.places_in(read, account, email)?.into_iter().map(|(mailbox, _)| mailbox));
+        }
+        Ok(mailboxes)
     }
 }
 

@@ -1,8 +1,9 @@
 //! To which hosts mail for a domain goes, and in which order (RFC 5321 §5.1, RFC 7505).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use doorkit::Reach;
 use rand::seq::SliceRandom;
 
 use super::dane::Dane;
@@ -221,64 +222,10 @@ fn leads_to(address: SocketAddr, own: SocketAddr) -> bool {
 
 /// Whether an address that the DNS or an address literal gave may be connected to.
 fn is_allowed(ip: IpAddr, options: &DeliveryOptions) -> bool {
-    match scope(ip) {
-        Scope::Public => true,
-        Scope::Private => options.allow_private_networks,
-        Scope::Machine => options.allow_loopback_mx,
-    }
-}
-
-/// How far an address reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scope {
-    /// Anywhere.
-    Public,
-    /// A network behind somebody's router.
-    Private,
-    /// This machine or this wire, or no host at all.
-    Machine,
-}
-
-fn scope(ip: IpAddr) -> Scope {
-    match ip {
-        IpAddr::V4(ip) => scope_v4(ip),
-        IpAddr::V6(ip) => scope_v6(ip),
-    }
-}
-
-fn scope_v4(ip: Ipv4Addr) -> Scope {
-    let [a, b, c, _] = ip.octets();
-    let nowhere =
-        ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_broadcast() || a == 0 || a >= 240;
-    // RFC 1918, RFC 6598 (carriers), RFC 6890 (protocol assignments) and RFC 2544 (benchmarks).
-    let is_private = ip.is_private()
-        || (a == 100 && (64..128).contains(&b))
-        || (a, b, c) == (192, 0, 0)
-        || (a == 198 && (18..20).contains(&b));
-    match (nowhere, is_private) {
-        (true, _) => Scope::Machine,
-        (_, true) => Scope::Private,
-        _ => Scope::Public,
-    }
-}
-
-fn scope_v6(ip: Ipv6Addr) -> Scope {
-    let segments = ip.segments();
-    let tail = |at: usize| {
-        let [high, low] = [segments[at], segments[at + 1]].map(u16::to_be_bytes);
-        Ipv4Addr::new(high[0], high[1], low[0], low[1])
-    };
-    match segments {
-        _ if ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local() => {
-            Scope::Machine
-        }
-        // Addresses of the other family in another dress: mapped, compatible, translated (RFC 6052), and 6to4 (RFC 3056).
-        [0, 0, 0, 0, 0, 0 | 0xFFFF, ..] | [0x64, 0xFF9B, 0, 0, 0, 0, ..] => scope_v4(tail(6)),
-        [0x2002, ..] => scope_v4(tail(1)),
-        // Unique local (RFC 4193), site local (RFC 3879), local translation (RFC 8215).
-        [first, ..] if first & 0xFE00 == 0xFC00 || first & 0xFFC0 == 0xFEC0 => Scope::Private,
-        [0x64, 0xFF9B, 1, ..] => Scope::Private,
-        _ => Scope::Public,
+    match Reach::of(ip) {
+        Reach::Public => true,
+        Reach::Private => options.allow_private_networks,
+        Reach::Machine => options.allow_loopback_mx,
     }
 }
 

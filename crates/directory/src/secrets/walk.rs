@@ -8,13 +8,14 @@ use prost::Message as _;
 use store::{Invariants, Order, Read, RealmId, Snapshot, StoreError, Tx, Violation};
 use zeroize::Zeroizing;
 
+use super::held::held;
 use super::{
     KeyId, Keyring, Keys, Place, SealError, dkim_place, joined, key_of, keys_in_use, note_key_in, parted, put_keys_in,
 };
 use crate::{
     AccountId, AppPasswordId, Directory, DirectoryError, Result,
     salvage::listed_accounts,
-    schema::{self, AppPasswordRecord, CredentialsRecord, DkimRecord, DomainRecord, ServiceRecord, decode},
+    schema::{self, AppPasswordRecord, CredentialsRecord, DkimRecord, DomainRecord, HeldSecretRecord, ServiceRecord, decode},
 };
 use doorkit::sasl::ScramSecret;
 
@@ -140,6 +141,9 @@ fn look_at_account<R: Read + ?Sized>(read: &R, keys: &Keys, id: AccountId, repor
         report.add(keys, &Place::Totp(id), !own.totp_secret.is_empty(), &own.totp_sealed);
         report.add(keys, &Place::Scram(id), !own.scram_stored_key.is_empty(), &own.scram_sealed);
     }
+    for (number, record) in held(read, id)? {
+        report.add(keys, &Place::Held(id, number), !record.secret.is_empty(), &record.sealed);
+    }
     for (app, record) in schema::app_passwords(read, id)? {
         let place = Place::AppScram(id, AppPasswordId(app));
         report.add(keys, &place, !record.scram_stored_key.is_empty(), &record.scram_sealed);
@@ -255,6 +259,12 @@ fn turn_app(ring: &Keyring, place: &Place<'_>, record: &mut AppPasswordRecord, w
     turn_scram(ring, place, (scram_stored_key, scram_server_key, scram_sealed), want)
 }
 
+fn turn_held(ring: &Keyring, place: &Place<'_>, record: &mut HeldSecretRecord, want: Want) -> bool {
+    let Some((open, sealed)) = turned(ring, place, (&record.secret, &record.sealed), want) else { return false };
+    (record.secret, record.sealed) = (open.to_vec(), sealed);
+    true
+}
+
 fn turn_domain_in(tx: &mut Tx<'_>, ring: &Keyring, name: &str, want: Want) -> Result<u64> {
     let key = schema::domain_key(name);
     let Some(value) = tx.get(RealmId::DIRECTORY, &key)? else { return Ok(0) };
@@ -292,6 +302,12 @@ fn turn_account_in(tx: &mut Tx<'_>, ring: &Keyring, id: AccountId, want: Want) -
     for (app, mut record) in schema::app_passwords(tx, id)? {
         if turn_app(ring, &Place::AppScram(id, AppPasswordId(app)), &mut record, want) {
             tx.put(realm, schema::app_password_key(app), record.encode_to_vec());
+            all += 1;
+        }
+    }
+    for (number, mut record) in held(tx, id)? {
+        if turn_held(ring, &Place::Held(id, number), &mut record, want) {
+            tx.put(realm, schema::held_secret_key(number), record.encode_to_vec());
             all += 1;
         }
     }
@@ -413,6 +429,10 @@ fn wants<R: Read + ?Sized>(read: &R, keys: &Keys, id: AccountId, want: Want) -> 
     let Some(ring) = keys.ring() else { return Ok(false) };
     let own = schema::credentials(read, id)?;
     if own.is_some_and(|mut record| turn_credentials(ring, id, &mut record, want) > 0) {
+        return Ok(true);
+    }
+    let mut others = held(read, id)?.into_iter();
+    if others.any(|(number, mut record)| turn_held(ring, &Place::Held(id, number), &mut record, want)) {
         return Ok(true);
     }
     let mut apps = schema::app_passwords(read, id)?.into_iter();

@@ -89,6 +89,7 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             return Ok(());
         }
         AccountCommand::Rename { old, new, drop_old } => rename(services, &old, &new, drop_old, output).await?,
+        AccountCommand::Fetch(command) => return super::fetch::run(services, command, output).await,
         AccountCommand::Limits(args) => return sending::limits(services, args, output).await,
         AccountCommand::StopSending { address, reason } => {
             return sending::stop(services, &address, reason, output).await;
@@ -363,6 +364,7 @@ pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
             mailkit::EmailAddress::parse(address).with_context(|| format!("\u{201c}{address}\u{201d}"))?;
             ask_password(address, password)
         }
+        AdminCommand::Account(AccountCommand::Fetch(command)) => super::fetch::ask_password(command),
         AdminCommand::Account(AccountCommand::Delete { address, yes: false }) => {
             ensure!(
                 std::io::stdin().is_terminal(),

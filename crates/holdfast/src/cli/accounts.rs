@@ -76,6 +76,9 @@ pub enum AccountCommand {
         #[arg(long)]
         drop_old: bool,
     },
+    /// Manage the accounts elsewhere that mail is fetched from, by IMAP or POP3.
+    #[command(subcommand)]
+    Fetch(super::fetch::FetchCommand),
     /// Show what an account has sent to other servers and what it may send, or change its limits.
     Limits(LimitsArgs),
     /// Stop an account's sending, for example after its password was stolen. What it has waiting is put on hold; mail to it

@@ -43,6 +43,7 @@ impl Config {
         }
         self.senders.mistakes(&mut all);
         self.spam.mistakes(&mut all);
+        self.fetch.mistakes(&mut all);
         if self.web.public_url.as_deref().is_some_and(|url| host_of(url).is_none()) {
             let remedy = "write it as \"https://mail.example.org\"";
             all.push(Finding::new("web.public_url", "is not a web address", remedy));

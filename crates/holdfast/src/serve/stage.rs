@@ -71,6 +71,31 @@ pub async fn queue(services: Arc<Services>, shutdown: CancellationToken) -> anyh
     }
 }
 
+/// Fetches from accounts elsewhere while the queue runs, once everything is restored.
+pub async fn fetching(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut now = services.stages.watch();
+    tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        () = services.until_open() => {}
+    }
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            reached = now.wait_for(|now| now.stage >= Stage::Queues) => drop(reached?),
+        }
+        let rest = shutdown.child_token();
+        let run = services.fetching.run(rest.clone());
+        tokio::pin!(run);
+        let lowered = tokio::select! {
+            ended = &mut run => return Ok(ended?),
+            lowered = now.wait_for(|now| now.stage < Stage::Queues) => lowered.map(drop),
+        };
+        rest.cancel();
+        run.await?;
+        lowered?;
+    }
+}
+
 /// Keeps the announcement on every page up to date.
 pub async fn announce(running: Arc<Running>, line: watch::Sender<String>, shutdown: CancellationToken) {
     let mut now = running.services.stages.watch();
