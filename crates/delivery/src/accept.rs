@@ -1,6 +1,7 @@
 //! Accepting mail: from the envelope to the durable commit.
 
 mod elsewhere;
+mod fetched;
 mod relayed;
 
 use std::borrow::Cow;

@@ -1,7 +1,10 @@
 //! What was fetched is filed: a batch of messages and the note that they were fetched are one commit.
 
+use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use delivery::{Delivery, DeliveryError};
 use directory::AccountId;
 use mailstore::{Flags, MailError, MailStore, MailboxId, NewMessage, StagedBody};
 use prost::Message as _;
@@ -125,13 +128,7 @@ pub(crate) async fn file(
     filed.map_err(Trouble::of_filing)
 }
 
-fn filed_in(
-    tx: &mut Tx<'_>,
-    mail: &MailStore,
-    place: &Place,
-    batch: Vec<Fetched>,
-    note: Note,
-) -> Result<u64, Trouble> {
+fn filed_in(tx: &mut Tx<'_>, mail: &MailStore, place: &Place, batch: Vec<Fetched>, note: Note) -> Result<u64, Trouble> {
     active(tx, place)?;
     let (realm, key) = (place.realm(), remote_key(place.source, &place.raw));
     let mut record: RemoteRecord = load(tx, realm, &key)?.unwrap_or_default();
@@ -158,6 +155,55 @@ fn filed_in(
     record.filed += filed;
     put_note_in(tx, place, record, note);
     Ok(filed)
+}
+
+/// Files one message by the account's rules, in one commit with its note.
+///
+/// # Errors
+/// Nothing was done then.
+pub(crate) async fn file_by_rules(
+    (mail, delivery): (&MailStore, &Delivery),
+    place: &Place,
+    one: Fetched,
+    note: Note,
+) -> Result<bool, Trouble> {
+    let mut incoming = delivery.incoming_fetched(place.account, one.internal_date_ms)?;
+    let (reading, body) = (mail.clone(), one.body.clone());
+    let bytes = tokio::task::spawn_blocking(move || reading.read_staged(&body)).await;
+    let bytes = bytes.unwrap_or(Err(MailError::Cancelled))?;
+    // Too large is found again by `finish`, which has the right words.
+    let _ = incoming.write_all(&bytes);
+    let (mail, place) = (mail.clone(), place.clone());
+    let stopped = Arc::new(AtomicBool::new(false));
+    let is_stopped = Arc::clone(&stopped);
+    let finished = incoming.finish_fetched(move |tx| match noted_in(tx, &mail, &place, &one, note.clone()) {
+        Ok(is_new) => Ok(is_new),
+        Err(Trouble::Mail(error)) => Err(error.into_store_error()),
+        Err(_) => {
+            is_stopped.store(true, Ordering::Relaxed);
+            Ok(false)
+        }
+    });
+    match finished.await {
+        _ if stopped.load(Ordering::Relaxed) => Err(Trouble::Stopped),
+        Err(DeliveryError::Refused(refusal)) if refusal.is_temporary() => {
+            Err(Trouble::Full { needed: bytes.len() as u64 })
+        }
+        finished => Ok(finished?),
+    }
+}
+
+/// Notes one message; whether it is new. Writes nothing if the source is not to be fetched any more.
+fn noted_in(tx: &mut Tx<'_>, mail: &MailStore, place: &Place, one: &Fetched, note: Note) -> Result<bool, Trouble> {
+    active(tx, place)?;
+    let (realm, key) = (place.realm(), remote_key(place.source, &place.raw));
+    let mut record: RemoteRecord = load(tx, realm, &key)?.unwrap_or_default();
+    let is_known = is_known_in(tx, mail, place, &mut record, one)?;
+    record.known += u64::from(is_known);
+    record.filed += u64::from(!is_known);
+    mark_in(tx, place, one);
+    put_note_in(tx, place, record, note);
+    Ok(!is_known)
 }
 
 /// Writes what a batch changes besides.

@@ -2,8 +2,8 @@
 
 use dnskit::{Data, DnsError, Kind, Resolver};
 
-use crate::source::{Protocol, Security};
 use crate::Fetching;
+use crate::source::{Protocol, Security};
 
 /// A server that may have the mail of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]

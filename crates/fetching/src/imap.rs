@@ -1,5 +1,5 @@
 //! IMAP from the client's side (RFC 3501, RFC 9051).
 
 pub(crate) mod client;
-pub mod response;
 pub(crate) mod names;
+pub mod response;

@@ -80,7 +80,11 @@ impl Link {
             };
             let _ = tcp.set_nodelay(true);
             let link = Self::on(tcp);
-            return if target.security == Security::Tls { link.secured(target.host, means.tls).await } else { Ok(link) };
+            return if target.security == Security::Tls {
+                link.secured(target.host, means.tls).await
+            } else {
+                Ok(link)
+            };
         }
         Err(Trouble::Unreachable(format!("can't connect to {} on port {}: {last}", target.host, target.port)))
     }

@@ -144,9 +144,8 @@ impl Found for FoundSources {
 
     fn merge(&self, into: &mut Merging<'_>) -> realm::Result<Merged> {
         let now = sources(&into.store.snapshot(), into.account)?;
-        let is_there = |record: &SourceRecord| {
-            now.iter().any(|(_, other)| other.host == record.host && other.user == record.user)
-        };
+        let is_there =
+            |record: &SourceRecord| now.iter().any(|(_, other)| other.host == record.host && other.user == record.user);
         let missing: Vec<_> = self.rows.iter().filter(|(_, record)| !is_there(record)).cloned().collect();
         let (count, account) = (missing.len(), into.account);
         if count > 0 && !into.preview {

@@ -6,11 +6,11 @@ mod pop3;
 use std::sync::Arc;
 
 use directory::AccountId;
-use mailstore::{Flags, Keyword, SystemFlag};
+use mailstore::{Flags, Keyword, Role, SystemFlag};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::filing::{Fetched, Note, Place, file};
+use crate::filing::{Fetched, Note, Place, file, file_by_rules};
 use crate::imap::names::To;
 use crate::link::{Means, Target};
 use crate::source::{Protocol, Settings};
@@ -101,6 +101,9 @@ impl Run<'_> {
     async fn file(&self, place: &Place, batch: Vec<(u32, Fetched)>, note: Note) -> Result<(), Trouble> {
         let services = &self.fetching.inner.services;
         let (store, mail) = (&services.store, &services.mailstore);
+        if self.settings.rules && self.caught_up && matches!(place.to, To::Role(Role::Inbox, _)) {
+            return self.file_by_rules(place, batch, note).await;
+        }
         let (many, left_out, known) = (batch.len() as u64, note.left_out.len() as u64, note.known);
         let messages = batch.iter().map(|(_, one)| one.clone()).collect();
         match file(store, mail, place, messages, note.clone()).await {
@@ -113,22 +116,40 @@ impl Run<'_> {
             }
             Err(error) => return Err(error),
         }
-        let mut left = note.left + many;
-        for (uid, one) in batch {
-            left -= 1;
-            let note = Note {
-                uid_validity: note.uid_validity,
-                through: uid,
-                total: note.total,
-                left,
-                to_delete: note.to_delete.iter().copied().filter(|other| *other <= uid).collect(),
-                ..Note::default()
-            };
-            let filed = file(store, mail, place, vec![one], note).await?;
+        for (one, note) in one_by_one(batch, &note) {
+            let filed = file(store, mail, place, one.into_iter().collect(), note).await?;
             counted("filed", filed);
         }
         Ok(())
     }
+
+    /// Files new mail by the account's rules.
+    async fn file_by_rules(&self, place: &Place, batch: Vec<(u32, Fetched)>, note: Note) -> Result<(), Trouble> {
+        let services = &self.fetching.inner.services;
+        for (one, note) in one_by_one(batch, &note) {
+            let filed = match one {
+                Some(one) => file_by_rules((&services.mailstore, &services.delivery), place, one, note).await?,
+                None => file(&services.store, &services.mailstore, place, Vec::new(), note).await? > 0,
+            };
+            counted("filed", u64::from(filed));
+        }
+        Ok(())
+    }
+}
+
+/// The messages of a batch with what is to be noted with each, and at the end what is to be noted with all.
+fn one_by_one(batch: Vec<(u32, Fetched)>, note: &Note) -> Vec<(Option<Fetched>, Note)> {
+    let mut left = note.left + batch.len() as u64;
+    let mut parts = Vec::with_capacity(batch.len() + 1);
+    let mut done = Vec::new();
+    for (uid, one) in batch {
+        left -= 1;
+        done.extend(note.to_delete.iter().copied().filter(|other| *other == uid));
+        let (uid_validity, total, to_delete) = (note.uid_validity, note.total, done.clone());
+        parts.push((Some(one), Note { uid_validity, through: uid, total, left, to_delete, ..Note::default() }));
+    }
+    parts.push((None, note.clone()));
+    parts
 }
 
 fn counted(outcome: &'static str, count: u64) {

@@ -72,7 +72,9 @@ fn remotes<R: Read + ?Sized>(read: &R, account: RealmId, id: u64) -> Result<Vec<
     for row in read.prefix(account, &remotes_key(id), Order::Ascending)? {
         out.extend(RemoteRecord::decode(row?.1).ok());
     }
-    out.sort_by(|one: &RemoteRecord, other| (one.name != "INBOX", &one.name).cmp(&(other.name != "INBOX", &other.name)));
+    out.sort_by(|one: &RemoteRecord, other| {
+        (one.name != "INBOX", &one.name).cmp(&(other.name != "INBOX", &other.name))
+    });
     Ok(out)
 }
 
@@ -227,8 +229,7 @@ impl Fetching {
         self.store()
             .transact(move |tx: &mut Tx<'_>| {
                 let key = source_key(id);
-                let before: SourceRecord =
-                    filing::load(tx, account.realm(), &key)?.ok_or(FetchError::NoSuchSource)?;
+                let before: SourceRecord = filing::load(tx, account.realm(), &key)?.ok_or(FetchError::NoSuchSource)?;
                 let mut record = before.clone();
                 change(tx, &mut record)?;
                 if record != before {

@@ -33,7 +33,9 @@ pub enum Trouble {
     #[error("the connection was lost: {0}")]
     Lost(String),
     /// The account here is full.
-    #[error("your mailbox here is full: it has no space for the next message ({needed} bytes); fetching goes on when there is space")]
+    #[error(
+        "your mailbox here is full: it has no space for the next message ({needed} bytes); fetching goes on when there is space"
+    )]
     Full {
         /// How large that message is.
         needed: u64,

@@ -36,7 +36,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let shutdown = CancellationToken::new();
     let service = || domaincheck::Service { hostname: "localhost".to_owned(), ..domaincheck::Service::default() };
     let checks = domaincheck::Checks::new(directory.clone(), std::sync::Arc::new(dnskit::Zone::new()), service);
+    let fetching = fetching::Fetching::new(
+        fetching::Services {
+            store: store.clone(),
+            directory: directory.clone(),
+            mailstore: mailstore.clone(),
+            delivery: delivery.clone(),
+            resolver: std::sync::Arc::new(dnskit::Zone::new()),
+        },
+        fetching::Policy::default(),
+    )?;
     let state = WebState {
+        fetching,
         directory,
         mailstore,
         people,

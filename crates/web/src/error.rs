@@ -276,6 +276,18 @@ impl From<saved::SavedError> for Fault {
     }
 }
 
+impl From<fetching::FetchError> for Fault {
+    fn from(error: fetching::FetchError) -> Self {
+        use fetching::FetchError;
+        match error {
+            FetchError::Store(error) => mailstore::MailError::Store(error).into(),
+            FetchError::Directory(error) => error.into(),
+            FetchError::NoSuchSource => Self::NotFound("There is no such account to fetch from."),
+            told => Self::Bad(format!("{}.", capital(&told.to_string()))),
+        }
+    }
+}
+
 impl From<rules::RulesError> for Fault {
     fn from(error: rules::RulesError) -> Self {
         match error {

@@ -10,6 +10,7 @@ use continuity::rewind::Rewinds;
 use delivery::{Delivery, QueueStats};
 use directory::{AccountId, Directory, DirectoryError};
 use domaincheck::Checks;
+use fetching::Fetching;
 use filter::spam::Spam;
 use mailstore::MailStore;
 use parking_lot::Mutex as Lock;
@@ -49,6 +50,8 @@ pub struct WebState {
     pub reports: Reports,
     /// Takes accounts back to a moment.
     pub rewinds: Rewinds,
+    /// Mail from accounts elsewhere.
+    pub fetching: Fetching,
     /// Where written messages go.
     pub delivery: Delivery,
     /// Checks of the domains' DNS records.

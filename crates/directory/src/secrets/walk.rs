@@ -15,7 +15,9 @@ use super::{
 use crate::{
     AccountId, AppPasswordId, Directory, DirectoryError, Result,
     salvage::listed_accounts,
-    schema::{self, AppPasswordRecord, CredentialsRecord, DkimRecord, DomainRecord, HeldSecretRecord, ServiceRecord, decode},
+    schema::{
+        self, AppPasswordRecord, CredentialsRecord, DkimRecord, DomainRecord, HeldSecretRecord, ServiceRecord, decode,
+    },
 };
 use doorkit::sasl::ScramSecret;
 

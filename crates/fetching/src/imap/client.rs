@@ -211,7 +211,9 @@ impl Client {
             .exchange(&[&command], MAX_LINE_BYTES, |response| {
                 match response {
                     Response::Exists(count) => selected.exists = count,
-                    Response::Status(Status::Ok, said) if said.code.first().is_some_and(|code| code == "UIDVALIDITY") => {
+                    Response::Status(Status::Ok, said)
+                        if said.code.first().is_some_and(|code| code == "UIDVALIDITY") =>
+                    {
                         selected.uid_validity = said.code.get(1).and_then(|word| word.parse().ok()).unwrap_or_default();
                     }
                     _ => {}
@@ -332,11 +334,7 @@ impl Client {
     }
 
     /// Runs a command that has to succeed.
-    async fn run(
-        &mut self,
-        command: &str,
-        each: impl FnMut(Response) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
+    async fn run(&mut self, command: &str, each: impl FnMut(Response) -> Result<(), Trouble>) -> Result<(), Trouble> {
         accepted(self.exchange(&[command.as_bytes()], MAX_LINE_BYTES, each).await?)
     }
 
@@ -373,7 +371,9 @@ impl Client {
         *unasked += 1;
         match response {
             _ if *unasked > MAX_UNASKED => Err(Trouble::Protocol("answers without end".to_owned())),
-            Response::Status(Status::Bye, said) => Err(Trouble::Lost(format!("the server says {}", quoted(&said.text)))),
+            Response::Status(Status::Bye, said) => {
+                Err(Trouble::Lost(format!("the server says {}", quoted(&said.text))))
+            }
             Response::Tagged(..) => Err(Trouble::Protocol("an answer to what was not asked".to_owned())),
             _ => Ok(()),
         }

@@ -35,13 +35,42 @@ pub(crate) enum To {
 const USUAL: [(Role, &[&str]); 5] = [
     (
         Role::Sent,
-        &["sent", "sent items", "sent messages", "sent mail", "gesendet", "gesendete objekte", "gesendete elemente", "envoyes", "elements envoyes", "enviados", "elementos enviados", "verzonden", "posta inviata"],
+        &[
+            "sent",
+            "sent items",
+            "sent messages",
+            "sent mail",
+            "gesendet",
+            "gesendete objekte",
+            "gesendete elemente",
+            "envoyes",
+            "elements envoyes",
+            "enviados",
+            "elementos enviados",
+            "verzonden",
+            "posta inviata",
+        ],
     ),
     (Role::Drafts, &["drafts", "draft", "entwurfe", "brouillons", "borradores", "concepten", "bozze"]),
-    (Role::Junk, &["junk", "spam", "junk e-mail", "junk mail", "bulk mail", "junk-e-mail", "spamverdacht", "unerwunscht"]),
+    (
+        Role::Junk,
+        &["junk", "spam", "junk e-mail", "junk mail", "bulk mail", "junk-e-mail", "spamverdacht", "unerwunscht"],
+    ),
     (
         Role::Trash,
-        &["trash", "deleted items", "deleted messages", "deleted", "papierkorb", "geloschte elemente", "corbeille", "elements supprimes", "papelera", "prullenbak", "cestino"],
+        &[
+            "trash",
+            "deleted items",
+            "deleted messages",
+            "deleted",
+            "papierkorb",
+            "geloschte elemente",
+            "corbeille",
+            "elements supprimes",
+            "papelera",
+            "prullenbak",
+            "cestino",
+        ],
     ),
     (Role::Archive, &["archive", "archives", "archiv", "archivo"]),
 ];
@@ -92,7 +121,9 @@ fn common_prefix(listed: &[Listed]) -> bool {
     let mut others = listed.iter().filter(|one| !one.name.eq_ignore_ascii_case(b"INBOX")).peekable();
     let below = |one: &Listed| {
         let bytes = one.name.as_slice();
-        bytes.len() > 6 && bytes[..5].eq_ignore_ascii_case(b"INBOX") && one.delimiter.is_some_and(|d| char::from(bytes[5]) == d)
+        bytes.len() > 6
+            && bytes[..5].eq_ignore_ascii_case(b"INBOX")
+            && one.delimiter.is_some_and(|d| char::from(bytes[5]) == d)
     };
     others.peek().is_some() && others.all(below)
 }
@@ -154,7 +185,13 @@ mod tests {
         ];
         assert_eq!(
             shown(&to_fetch(&names, false)),
-            ["INBOX -> role INBOX", "Work.2024 -> Work/2024", "Entwürfe -> role Drafts", "Sent Items -> role Sent", "a/b -> a_b"]
+            [
+                "INBOX -> role INBOX",
+                "Work.2024 -> Work/2024",
+                "Entwürfe -> role Drafts",
+                "Sent Items -> role Sent",
+                "a/b -> a_b"
+            ]
         );
         assert_eq!(shown(&to_fetch(&names, true)), ["INBOX -> role INBOX"]);
     }
@@ -162,7 +199,10 @@ mod tests {
     #[test]
     fn mailboxes_below_the_inbox_come_out_of_it_if_all_are_there() {
         let below = [listed("INBOX", '.', &[]), listed("INBOX.Sent", '.', &[]), listed("INBOX.a.b", '.', &[])];
-        assert_eq!(shown(&to_fetch(&below, false)), ["INBOX -> role INBOX", "INBOX.Sent -> role Sent", "INBOX.a.b -> a/b"]);
+        assert_eq!(
+            shown(&to_fetch(&below, false)),
+            ["INBOX -> role INBOX", "INBOX.Sent -> role Sent", "INBOX.a.b -> a/b"]
+        );
         let mixed = [listed("INBOX", '/', &[]), listed("INBOX/x", '/', &[]), listed("y", '/', &[])];
         assert_eq!(shown(&to_fetch(&mixed, false)), ["INBOX -> role INBOX", "INBOX/x -> INBOX/x", "y -> y"]);
     }

@@ -124,7 +124,8 @@ pub fn is_message(line: &[u8]) -> bool {
     let Some(at) = line.iter().rposition(|byte| *byte == b'{') else { return false };
     let before = line[..at].trim_ascii_end();
     let before = before.strip_suffix(b"~").unwrap_or(before).trim_ascii_end();
-    let ends = |with: &[u8]| before.len() >= with.len() && before[before.len() - with.len()..].eq_ignore_ascii_case(with);
+    let ends =
+        |with: &[u8]| before.len() >= with.len() && before[before.len() - with.len()..].eq_ignore_ascii_case(with);
     ends(b"BODY[]") || ends(b"RFC822")
 }
 
@@ -393,8 +394,13 @@ mod tests {
         assert_eq!(one("+ idling"), Ok(Response::Continue));
         assert_eq!(one("* SEARCH 2 5 9 (MODSEQ 3)"), Ok(Response::Search(vec![2, 5, 9])));
         assert_eq!(one("* SEARCH"), Ok(Response::Search(Vec::new())));
-        let Ok(Response::Tagged(tag, Status::No, said)) = one("a1 NO [AUTHENTICATIONFAILED x] Wrong {5}") else { panic!() };
-        assert_eq!((tag.as_slice(), said.code[0].as_str(), said.text.as_slice()), (&b"a1"[..], "AUTHENTICATIONFAILED", &b"Wrong {5}"[..]));
+        let Ok(Response::Tagged(tag, Status::No, said)) = one("a1 NO [AUTHENTICATIONFAILED x] Wrong {5}") else {
+            panic!()
+        };
+        assert_eq!(
+            (tag.as_slice(), said.code[0].as_str(), said.text.as_slice()),
+            (&b"a1"[..], "AUTHENTICATIONFAILED", &b"Wrong {5}"[..])
+        );
         for (line, delimiter, name) in [
             (r#"* LIST (\HasNoChildren \Sent) "/" "Gesendet""#, Some('/'), "Gesendet"),
             (r#"* LIST () "." INBOX.a"#, Some('.'), "INBOX.a"),
@@ -404,7 +410,17 @@ mod tests {
             let Ok(Response::List(listed)) = one(line) else { panic!("{line}") };
             assert_eq!((listed.delimiter, listed.name.as_slice()), (delimiter, name.as_bytes()), "{line}");
         }
-        for wrong in ["", "*", "* 3 FETCH", "* 3 FETCH (UID", "* 3 FETCH (UID)", "* LIST x", "a1", "a1 MAYBE", r#"* LIST () "ab" x"#] {
+        for wrong in [
+            "",
+            "*",
+            "* 3 FETCH",
+            "* 3 FETCH (UID",
+            "* 3 FETCH (UID)",
+            "* LIST x",
+            "a1",
+            "a1 MAYBE",
+            r#"* LIST () "ab" x"#,
+        ] {
             assert!(one(wrong).is_err(), "{wrong}");
         }
         assert!(one(&format!("* 1 FETCH ({}", "(".repeat(100_000))).is_err());
@@ -415,7 +431,11 @@ mod tests {
         let line = b"* 3 FETCH (UID 7 FLAGS (\\Seen $x) BODY[] {5}".to_vec();
         assert_eq!(literal_of(&line, &line), Some(5));
         assert!(is_message(&line) && is_message(b"* 1 FETCH (RFC822 {1}") && !is_message(b"* 1 FETCH (BODY[TEXT] {1}"));
-        let pieces = [Piece::Text(line), Piece::Literal(b"a{9}\r".to_vec()), Piece::Text(b" BODY[HEADER.FIELDS (DATE)] NIL)".to_vec())];
+        let pieces = [
+            Piece::Text(line),
+            Piece::Literal(b"a{9}\r".to_vec()),
+            Piece::Text(b" BODY[HEADER.FIELDS (DATE)] NIL)".to_vec()),
+        ];
         let Ok(Response::Fetch(3, found)) = parse(&pieces) else { panic!() };
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["UID", "FLAGS", "BODY[]", "BODY[HEADER.FIELDS (DATE)]"]);

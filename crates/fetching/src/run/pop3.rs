@@ -38,7 +38,10 @@ impl Run<'_> {
                 }
                 Text::Passed(size) => {
                     let most = self.fetching.policy().max_message_bytes;
-                    left_out.push((one.uidl.clone(), format!("message {}: it has {size} bytes, and {most} are allowed here", one.number)));
+                    left_out.push((
+                        one.uidl.clone(),
+                        format!("message {}: it has {size} bytes, and {most} are allowed here", one.number),
+                    ));
                 }
                 Text::Refused(why) => {
                     left_out.push((one.uidl.clone(), format!("message {}: the server refused it: {why}", one.number)));

@@ -67,9 +67,7 @@ pub async fn run(services: &Services, command: FetchCommand, output: &Output) ->
 /// An error with the code that programs go by.
 fn known(error: FetchError) -> anyhow::Error {
     match error {
-        FetchError::NoSuchSource => {
-            Code::NotFound.error(format!("{error}; `holdfast account fetch list` lists them"))
-        }
+        FetchError::NoSuchSource => Code::NotFound.error(format!("{error}; `holdfast account fetch list` lists them")),
         other => other.into(),
     }
 }
@@ -214,7 +212,9 @@ async fn list(services: &Services, account: AccountId, address: &str, output: &O
         let how = if settings.keeps_on { "again and again" } else { "once" };
         let (user, host, port) = (&settings.user, &settings.host, settings.port);
         let protocol = settings.protocol.name();
-        output.line(format!("{}  {user} at {host}:{port} ({protocol}), {how}: {}", source.id, source.state.name())).await;
+        output
+            .line(format!("{}  {user} at {host}:{port} ({protocol}), {how}: {}", source.id, source.state.name()))
+            .await;
         output.line(format!("    {done} of {total} messages done, {} left out", source.left_out())).await;
         if let Some((why, at_ms)) = &source.error {
             output.line(format!("    {}: {why}", moment(*at_ms))).await;

@@ -68,10 +68,9 @@ impl Fetch {
             let remedy = "choose 1 minute to 1 day";
             all.push(Finding::new("fetch.interval", format!("{} is not possible", self.interval), remedy));
         }
-        for (key, value, most) in [
-            ("fetch.connections", self.connections, MAX_CONNECTIONS),
-            ("fetch.accounts", self.accounts, MAX_EACH),
-        ] {
+        for (key, value, most) in
+            [("fetch.connections", self.connections, MAX_CONNECTIONS), ("fetch.accounts", self.accounts, MAX_EACH)]
+        {
             if !(1..=most).contains(&value) {
                 all.push(Finding::new(key, format!("{value} is not possible"), format!("choose 1 to {most}")));
             }

@@ -240,6 +240,7 @@ impl Site {
             reports: services.reports.clone(),
             rewinds: services.rewinds(),
             delivery: services.delivery.clone(),
+            fetching: services.fetching.clone(),
             checks: running.checks.clone(),
             options: web::WebOptions {
                 setup_token,

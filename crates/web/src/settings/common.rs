@@ -25,6 +25,7 @@ pub const TABS: Tabs = &[
     ("/settings/vacation", "Vacation"),
     ("/settings/spam", "Spam"),
     ("/settings/forwarding", "Forwarding"),
+    ("/settings/fetching", "Other accounts"),
     ("/settings/security", "Security"),
     ("/settings/apps", "App passwords"),
     ("/settings/sessions", "Sign-ins"),

@@ -54,6 +54,24 @@ fn service() -> domaincheck::Service {
     }
 }
 
+/// Fetching that asks that DNS.
+fn fetching(
+    store: &Store,
+    directory: &Directory,
+    mail: &MailStore,
+    delivery: &Delivery,
+    zone: &Arc<dnskit::Zone>,
+) -> fetching::Fetching {
+    let services = fetching::Services {
+        store: store.clone(),
+        directory: directory.clone(),
+        mailstore: mail.clone(),
+        delivery: delivery.clone(),
+        resolver: zone.clone(),
+    };
+    fetching::Fetching::new(services, fetching::Policy::default()).unwrap()
+}
+
 impl World {
     /// A site without accounts.
     pub async fn empty() -> Self {
@@ -97,6 +115,7 @@ impl World {
             reports: reports::Reports::new(store.clone()),
             rewinds: Rewinds::new(store.clone(), mail.clone(), testkit::parts()),
             delivery: delivery.clone(),
+            fetching: fetching(&store, &directory, &mail, &delivery, &zone),
             checks: domaincheck::Checks::new(directory.clone(), zone.clone(), service),
             options,
             shutdown: CancellationToken::new(),
