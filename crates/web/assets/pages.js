@@ -46,7 +46,7 @@ function onSubmit(event) {
   const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
   // Not `form.action`: a field of that name would answer instead.
   const to = form.getAttribute('action') ?? '';
-  if (form.id === 'compose' || to === '/signout') return;
+  if (form.id === 'compose' || to === '/signout' || to === '/settings/export') return;
   const question = button?.dataset.confirm;
   event.preventDefault();
   if (question && !confirm(question)) return;

@@ -5,6 +5,7 @@ mod aliases;
 mod apps;
 mod common;
 mod display;
+mod export;
 mod fetching;
 mod forwarding;
 mod general;
@@ -53,6 +54,7 @@ pub fn routes() -> Router<Site> {
         .route("/settings/aliases/remove", post(aliases::remove))
         .route("/settings/spam", get(spam::page).post(spam::save))
         .route("/settings/spam/reset", post(spam::reset))
+        .route("/settings/export", get(export::page).post(export::take))
         .route("/settings/fetching", get(fetching::page).post(fetching::act))
         .route("/settings/fetching/add", post(fetching::add))
         .route("/settings/forwarding", get(forwarding::page).post(forwarding::save))

@@ -95,6 +95,8 @@ pub struct Inner {
     pub queue_work: Lock<Work>,
     /// How much waited in the queue, and when that was counted.
     pub queue_stats: Lock<Option<(Instant, QueueStats)>>,
+    /// Room for writing accounts out: each reads all of one.
+    pub exporting: Arc<Semaphore>,
     /// Held while the first account is made.
     pub setup: Mutex<()>,
     /// Somebody has an account: that stays so.
@@ -109,6 +111,8 @@ type Addresses = HashMap<AccountId, Arc<[String]>>;
 const MAX_ADDRESSES_KEPT: usize = 10_000;
 /// Previews and rewinds at once; others wait.
 const MAX_REWINDS: usize = 4;
+/// Exports at once; others are asked to come back.
+const MAX_EXPORTS: usize = 4;
 /// Live updates of one account: browsers hold one each, however many pages are open.
 const LIVE_EACH: u32 = 20;
 /// Forms with large files on their way in, of one account and of all. Each is held in memory.
@@ -124,6 +128,7 @@ impl Site {
         let live = (Arc::new(Semaphore::new(state.options.max_live)), Shares::new(LIVE_EACH));
         Self(Arc::new(Inner {
             rewinding: Arc::new(Semaphore::new(MAX_REWINDS)),
+            exporting: Arc::new(Semaphore::new(MAX_EXPORTS)),
             state,
             found: Found::default(),
             known: Known::default(),

@@ -1,8 +1,10 @@
 //! `holdfast import` and `holdfast export`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
+use directory::AccountId;
+use exporting::Exporter;
 use mailstore::{
     MailStore, MailboxName,
     export::Exported,
@@ -84,7 +86,11 @@ pub async fn import(services: &Services, args: ImportArgs, output: &Output) -> a
 
 /// Writes mail out.
 pub async fn export(services: &Services, args: ExportArgs, output: &Output) -> anyhow::Result<()> {
-    let account = find(services, &args.address).await?.id.realm();
+    let account = find(services, &args.address).await?.id;
+    if args.zip {
+        return export_zip(services, account, args.path, output).await;
+    }
+    let account = account.realm();
     let (mailstore, progress) = (services.mailstore.clone(), output.clone());
     let exported = tokio::task::spawn_blocking(move || {
         let mut tell = |at: &Progress| progress.progress("bytes exported", at.bytes, at.total_bytes);
@@ -116,6 +122,42 @@ pub async fn export(services: &Services, args: ExportArgs, output: &Output) -> a
         "{} mailboxes or messages could not be exported; everything else was exported",
         exported.skipped
     );
+    Ok(())
+}
+
+/// Everything of an account as a ZIP. The file is complete or not there: it is written beside and renamed.
+async fn export_zip(services: &Services, account: AccountId, path: PathBuf, output: &Output) -> anyhow::Result<()> {
+    ensure!(!path.try_exists()?, "{} already exists", path.display());
+    let exporter = Exporter {
+        directory: services.directory.clone(),
+        mailstore: services.mailstore.clone(),
+        people: services.people.clone(),
+        rules: services.rules.clone(),
+        saved: saved::SavedSearches::new(services.store.clone()),
+        delivery: services.delivery.clone(),
+    };
+    let (progress, target) = (output.clone(), path.clone());
+    let written = tokio::task::spawn_blocking(move || {
+        let beside = target.with_extension("zip.part");
+        let file = std::fs::File::create(&beside).with_context(|| beside.display().to_string())?;
+        let mut out = std::io::BufWriter::new(file);
+        let mut tell = |done, total| progress.progress("messages exported", done, total);
+        let written = exporter.write(account, serde_json::Value::Null, &mut out, &mut tell);
+        let kept = written.map_err(anyhow::Error::from).and_then(|written| {
+            out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+            std::fs::rename(&beside, &target)?;
+            Ok(written)
+        });
+        if kept.is_err() {
+            let _ = std::fs::remove_file(&beside);
+        }
+        kept
+    })
+    .await??;
+    output.field("messages", written.messages);
+    output.field("unreadable", written.unreadable);
+    output.line(format!("{} messages exported to {}", written.messages, path.display())).await;
+    ensure!(written.unreadable == 0, "{} messages could not be read; UNREADABLE.txt lists them", written.unreadable);
     Ok(())
 }
 

@@ -81,8 +81,11 @@ pub struct ImportArgs {
 pub struct ExportArgs {
     /// The account's address.
     pub address: String,
-    /// The folder to write to; it must be empty or not exist yet.
+    /// The folder to write to; it must be empty or not exist yet. With --zip: the file.
     pub path: PathBuf,
+    /// Everything (mail, contacts, rules, options) as one ZIP file, as the webmail's Export makes it.
+    #[arg(long, conflicts_with_all = ["mailbox", "format"])]
+    pub zip: bool,
     /// Only this mailbox.
     #[arg(long)]
     pub mailbox: Option<String>,

@@ -6,6 +6,7 @@ mod clients;
 mod crash;
 mod domains;
 mod finding;
+mod fetch;
 mod forwarding;
 mod full;
 mod http2;

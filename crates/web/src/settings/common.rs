@@ -26,6 +26,7 @@ pub const TABS: Tabs = &[
     ("/settings/spam", "Spam"),
     ("/settings/forwarding", "Forwarding"),
     ("/settings/fetching", "Other accounts"),
+    ("/settings/export", "Export"),
     ("/settings/security", "Security"),
     ("/settings/apps", "App passwords"),
     ("/settings/sessions", "Sign-ins"),

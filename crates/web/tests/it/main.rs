@@ -6,6 +6,7 @@ mod cards;
 mod complete;
 mod discovery;
 mod display;
+mod fetching;
 mod finding;
 mod forwarding;
 mod identities;

@@ -111,6 +111,8 @@ async fn every_page_forbids_what_it_does_not_need() {
         "/settings/aliases",
         "/settings/spam",
         "/settings/forwarding",
+        "/settings/fetching",
+        "/settings/export",
         "/forwarding?code=1-x",
         "/mailboxes",
         "/people",
