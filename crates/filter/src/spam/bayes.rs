@@ -29,6 +29,7 @@ const WEIGHTS: [f64; Section::ALL] = [1.5, 1.0, 1.0, 1.5, 2.0, 1.0, 0.0, 2.5];
 /// For or against spam, above 0 for spam; what is no sign at all is 0. Rough size: 12 is a clear case, 42 the end.
 pub fn evidence(counts: &Counts, features: &[u32]) -> f64 {
     let totals = counts.totals();
+    let seldom = Seldom::of(totals);
     let mut sections = [(0.0, 0.0); Section::ALL];
     for feature in features {
         let section = &mut sections[Section::of(*feature)];
@@ -36,13 +37,33 @@ pub fn evidence(counts: &Counts, features: &[u32]) -> f64 {
         if of == Totals::default() {
             section.1 += UNSEEN;
         } else {
-            section.0 += weight(of, totals);
+            section.0 += seldom.weight(of).unwrap_or_else(|| weight(of, totals));
             section.1 += 1.0;
         }
     }
     let said = sections.iter().zip(WEIGHTS).map(|((sum, size), weight)| weight * sum / (size + FEW).sqrt());
     let sum: f64 = said.map(|said| MOST * (said / MOST).tanh()).sum();
     sum * trust(totals)
+}
+
+/// Counts below which weights are worked out once for all features of a message: most features are that rare.
+const FEW_COUNTS: usize = 6;
+
+/// The weights of rare features.
+struct Seldom([[f64; FEW_COUNTS]; FEW_COUNTS]);
+
+impl Seldom {
+    fn of(totals: Totals) -> Self {
+        let mut of = Totals::default();
+        Self(std::array::from_fn(|spam| {
+            of.spam = spam as u32;
+            std::array::from_fn(|ham| weight(Totals { ham: ham as u32, ..of }, totals))
+        }))
+    }
+
+    fn weight(&self, of: Totals) -> Option<f64> {
+        self.0.get(of.spam as usize)?.get(of.ham as usize).copied()
+    }
 }
 
 /// How far few messages are believed: from the first one on, but not as much as many.

@@ -9,7 +9,7 @@ use super::html;
 use super::texts::Texts;
 use super::words::{Section, Sink, Words};
 
-/// Most features of one message; those at its end are left out.
+/// Most features of one message. Of more, pairs of words are left out first, then words of the text.
 pub const MAX_FEATURES: usize = 3_000;
 /// Most header fields that are looked at.
 const MAX_FIELDS: usize = 150;
@@ -69,8 +69,20 @@ pub(super) fn features_of(raw: &[u8], parsed: &Parsed, texts: &Texts, named: boo
     let mut hashes = sink.hashes;
     hashes.sort_unstable();
     hashes.dedup();
+    leave_out_text(&mut hashes);
     hashes.truncate(MAX_FEATURES);
     Features { hashes, names: sink.names.unwrap_or_default() }
+}
+
+/// Of too many features those of the text are left out, pairs of words first: there are most of them, and each tells least. Which ones
+/// follows from their hashes, so of two messages that are alike the same ones stay.
+fn leave_out_text(hashes: &mut Vec<u32>) {
+    for section in [Section::Pair, Section::Text, Section::Html, Section::Link] {
+        let too_many = hashes.len().saturating_sub(MAX_FEATURES);
+        let first = hashes.partition_point(|feature| Section::of(*feature) < section as usize);
+        let end = hashes.partition_point(|feature| Section::of(*feature) <= section as usize);
+        hashes.drain(end - too_many.min(end - first)..end);
+    }
 }
 
 fn header(header: &[u8], parsed: &Parsed, sink: &mut Sink) {
@@ -235,7 +247,7 @@ fn body(part: &Part, sink: &mut Sink, texts: &Texts, parts: &mut usize) {
     }
     if let Some(text) = texts.get(part) {
         sink.section = Section::Text;
-        let mut words = Words::new("", 2);
+        let mut words = Words::new("", 1);
         let looks = part.subtype != "plain" || begins_like_html(text);
         if part.subtype == "html" || (looks && text.contains('<')) {
             html::features(text, &mut words, sink, &mut |url, sink| link(url, sink));
@@ -309,4 +321,35 @@ fn link_parts((scheme, rest): (&str, &str), sink: &mut Sink) {
     sink.add("host", host);
     domains("host", host, sink);
     Words::new("path", 0).text(&path[..path.floor_char_boundary(100)], sink);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(features: &Features, section: Section) -> usize {
+        features.hashes.iter().filter(|feature| Section::of(**feature) == section as usize).count()
+    }
+
+    #[test]
+    fn a_long_text_pushes_out_pairs_of_words_and_nothing_of_the_header() {
+        let mail = |text: &str| {
+            let raw = format!(
+                "From: Ann <ann@far.example>\r\nTo: bob@here.example\r\nSubject: About numbers\r\n\r\n{text} http://far.example/x\r\n"
+            );
+            features(raw.as_bytes(), &mailkit::parse(raw.as_bytes()), false)
+        };
+        let word = |number: u32| -> String {
+            (0..4).map(|at| char::from(b'a' + (number.wrapping_mul(0x9E37_79B9) >> (8 * at) & 15) as u8)).collect()
+        };
+        let text: String = (0..20_000).map(|number| word(number) + " ").collect();
+        let (short, long) = (mail("few words"), mail(&text));
+        assert_eq!(long.hashes.len(), MAX_FEATURES);
+        assert!(long.hashes.is_sorted());
+        assert!(count(&long, Section::Text) > 1_000 && count(&long, Section::Pair) == 0);
+        for section in [Section::Header, Section::Subject, Section::People] {
+            assert!(count(&short, section) > 0);
+            assert_eq!(count(&short, section), count(&long, section), "{section:?}");
+        }
+    }
 }

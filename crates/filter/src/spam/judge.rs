@@ -12,7 +12,7 @@ use super::score::{Points, Score};
 use super::settings::{Level, Settings};
 
 /// Tenths of a point for each unit of [`bayes::evidence`] of what the account itself learned.
-const TENTHS_BY_SIMILAR: f64 = 2.5;
+const TENTHS_BY_SIMILAR: f64 = 2.0;
 /// The same of the wording, and of what others taught.
 const TENTHS_PER_EVIDENCE: f64 = 3.0;
 /// Most that what was learned of similar mail can count, in tenths.

@@ -16,14 +16,14 @@ const MOST_AT_ONCE: f32 = 0.5;
 /// How far from the border a message should lie.
 const MARGIN: f32 = 1.0;
 /// What a message at the margin says in one view, in the units of [`super::bayes::evidence`].
-const UNIT: f64 = 8.0;
+const UNIT: f64 = 9.0;
 /// Messages of the rarer kind at which half of the weight is reached.
 const HALF_AT: f64 = 2.0;
 /// What a run is taken to have been seen in, in messages of each kind, before it was.
 const SEEN_BEFORE: f32 = 0.5;
 
 /// Logarithms of numbers of messages.
-static LOGS: LazyLock<Vec<f32>> = LazyLock::new(|| (0..4_096).map(|count| (count as f32 + SEEN_BEFORE).ln()).collect());
+static LOGS: LazyLock<Vec<f32>> = LazyLock::new(|| (0..4_096u16).map(logarithm).collect());
 
 /// What is known of one run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,18 +95,12 @@ impl Wording {
         }
     }
 
-    /// What a run is multiplied by that is in neither kind oftener than the other.
-    fn evenly(&self) -> f32 {
-        let log = |count: u32| (count as f32 + 2.0 * SEEN_BEFORE).ln();
-        log(self.totals.ham) - log(self.totals.spam)
-    }
-
     fn looked_at(&self, view: usize, grams: &[u16]) -> View {
-        let (runs, evenly) = (&self.runs[view * BUCKETS..][..BUCKETS], self.evenly());
+        let (runs, ratios) = (&self.runs[view * BUCKETS..][..BUCKETS], Ratios::of(self.totals));
         let (mut says, mut square) = (0.0, 0.0);
         for gram in grams {
             let run = &runs[usize::from(*gram)];
-            let ratio = ratio(*run, evenly);
+            let ratio = ratios.ratio(*run);
             says += run.weight * ratio;
             square += ratio * ratio;
         }
@@ -120,7 +114,7 @@ impl Wording {
         if self.runs.is_empty() {
             return false;
         }
-        let (side, evenly) = (if is_spam { 1.0 } else { -1.0 }, self.evenly());
+        let (side, ratios) = (if is_spam { 1.0 } else { -1.0 }, Ratios::of(self.totals));
         let mut moved = false;
         for (view, grams) in grams.0.iter().enumerate() {
             let View { says, length } = self.looked_at(view, grams);
@@ -134,7 +128,7 @@ impl Wording {
             let runs = &mut self.runs[view * BUCKETS..][..BUCKETS];
             for gram in grams {
                 let run = &mut runs[usize::from(*gram)];
-                run.weight += step * ratio(*run, evenly);
+                run.weight += step * ratios.ratio(*run);
             }
         }
         moved
@@ -147,14 +141,35 @@ struct View {
     length: f32,
 }
 
-/// How much oftener spam has a run than wanted mail, as a logarithm; 0 of one that was never seen.
-fn ratio(run: Run, evenly: f32) -> f32 {
-    if run.spam == 0 && run.ham == 0 {
-        return 0.0;
+/// How much oftener spam has a run than wanted mail.
+#[derive(Clone, Copy)]
+struct Ratios {
+    logs: &'static [f32],
+    /// What is added for there being more messages of one kind.
+    evenly: f32,
+}
+
+impl Ratios {
+    fn of(totals: Totals) -> Self {
+        let log = |count: u32| (count as f32 + 2.0 * SEEN_BEFORE).ln();
+        Self { logs: &LOGS, evenly: log(totals.ham) - log(totals.spam) }
     }
-    let log =
-        |count: u16| LOGS.get(usize::from(count)).copied().unwrap_or_else(|| (f32::from(count) + SEEN_BEFORE).ln());
-    log(run.spam) - log(run.ham) + evenly
+
+    /// As a logarithm; 0 of a run that was never seen.
+    fn ratio(self, run: Run) -> f32 {
+        if run.spam == 0 && run.ham == 0 {
+            return 0.0;
+        }
+        self.log(run.spam) - self.log(run.ham) + self.evenly
+    }
+
+    fn log(self, count: u16) -> f32 {
+        self.logs.get(usize::from(count)).copied().unwrap_or_else(|| logarithm(count))
+    }
+}
+
+fn logarithm(count: u16) -> f32 {
+    (f32::from(count) + SEEN_BEFORE).ln()
 }
 
 #[cfg(test)]
