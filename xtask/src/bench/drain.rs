@@ -81,14 +81,15 @@ fn measure(binary: &Path, messages: u64, port: u16) -> Result<Report> {
         _ => {}
     }
     let ports = Ports::from(port);
-    let mut pair = Pair::pair(binary, &scratch, ports, &dns::start()?)?;
+    let mut pair = Pair::start(binary, &scratch, ports, &dns::start()?)?;
 
     println!("the primary is dark; {messages} messages are tried at the relay");
     pair.primary.kill();
     let (before, begun) = (pair.relay.cpu()?, Instant::now());
     let sent = mail::send_all(&ports.relay_smtp(), messages)?;
     let took_in = begun.elapsed();
-    let intake = Usage { messages: sent.count(), took: took_in, cpu: [None, Some(pair.relay.cpu()? - before)] };
+    let intake =
+        Usage { messages: sent.count(), took: took_in, cpu: [None, Some(pair.relay.cpu()?.saturating_sub(before))] };
     println!("   {} taken in {:.1} s", sent.count(), took_in.as_secs_f64());
 
     println!("the primary starts");
@@ -97,7 +98,7 @@ fn measure(binary: &Path, messages: u64, port: u16) -> Result<Report> {
     let ready = begun.elapsed();
     let fresh = Fresh::start(&ports.relay_smtp(), &ports.imap())?;
     let (estimates, took) = watch(&pair.primary, begun, sent.count())?;
-    let cpu = [Some(pair.primary.cpu()?), Some(pair.relay.cpu()? - before)];
+    let cpu = [Some(pair.primary.cpu()?), Some(pair.relay.cpu()?.saturating_sub(before))];
     let memory = [pair.primary.memory()?, pair.relay.memory()?];
     let fresh = fresh.stop()?;
     println!("   drained in {:.1} s; looking into all mailboxes", took.as_secs_f64());

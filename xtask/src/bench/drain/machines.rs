@@ -146,7 +146,7 @@ pub struct Pair {
 
 impl Pair {
     /// Starts both with their accounts, and pairs them.
-    pub fn pair(binary: &Path, scratch: &Path, ports: Ports, dns: &str) -> Result<Self> {
+    pub fn start(binary: &Path, scratch: &Path, ports: Ports, dns: &str) -> Result<Self> {
         // Defaults but for the ports; and this machine is a stranger, whose mail is checked.
         let common = format!("[dns]\nservers = [\"{dns}\"]\n[senders]\ntrusted_networks = []\n");
         let config = format!(
