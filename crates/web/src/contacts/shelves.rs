@@ -76,7 +76,7 @@ pub async fn written(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Res
                 let (initial, hue) = avatar(&who.name, &who.address);
                 people.push(Written {
                     told: format!("{times}, last {}", calendar.when(who.last_ms).short),
-                    name: mailkit::visible::on_one_line(&who.name).to_string(),
+                    name: mailkit::visible::on_one_line(&who.name),
                     address: who.address,
                     initial,
                     hue,
