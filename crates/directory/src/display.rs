@@ -7,9 +7,35 @@ use realm::feed::{Kind, Touched, Write};
 use realm::{Coming, Found, InCommit, Keys, Loss, Merged, Merging, RealmPart, Rewind, Rewindable, SalvageFrom, Work};
 use store::{Op, Past, Read, RealmId, Snapshot, Store, StoreError, Tx};
 
-use crate::schema::{self, DISPLAY, Display, Settings, decode};
+use crate::schema::{self, DISPLAY, Settings, decode};
 use crate::settings::MAX_SHORT_BYTES;
 use crate::{AccountId, Directory, DirectoryError, Result};
+
+/// How the webmail looks for an account's owner. Empty and 0 mean the default.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Display {
+    /// `comfortable`, `compact` or empty for what is between them.
+    #[prost(string, tag = "1")]
+    pub density: String,
+    /// `light`, `dark` or empty for the system's.
+    #[prost(string, tag = "2")]
+    pub theme: String,
+    /// A language tag, or empty for the browser's.
+    #[prost(string, tag = "3")]
+    pub language: String,
+    /// An IANA time zone, or empty for the browser's.
+    #[prost(string, tag = "4")]
+    pub time_zone: String,
+    /// The day that weeks begin with: 1 is Monday, 7 is Sunday, 0 the language's.
+    #[prost(uint32, tag = "5")]
+    pub first_weekday: u32,
+    /// `iso`, `dots`, `day-first`, `month-first`, or empty for the language's.
+    #[prost(string, tag = "6")]
+    pub dates: String,
+    /// 12 or 24 hours, or 0 for the language's.
+    #[prost(uint32, tag = "7")]
+    pub clock: u32,
+}
 
 const NOUN: &str = "display setting";
 

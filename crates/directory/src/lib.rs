@@ -66,7 +66,7 @@ pub use address::{Resolved, ways_to};
 pub use admission::AdmissionLimits;
 pub use app_password::{AppPassword, NewAppPassword};
 pub use audit::{About, AuditEntry, AuditFilter};
-pub use display::DisplayPart;
+pub use display::{Display, DisplayPart};
 pub use dkim::{DkimKey, DkimSeen, DkimState, DkimTurn};
 pub use domain::{Domain, DomainAddresses, MtaSts, check_domain};
 pub use error::{AuthError, DirectoryError, Result};
@@ -85,7 +85,7 @@ pub use salvage::{
     ListedAccount, SalvagedAccount, account_in_record, account_record_key, is_account_record, listed, listed_accounts,
     listed_by_address, salvaged_account,
 };
-pub use schema::{Display, Identity, Settings};
+pub use schema::{Identity, Settings};
 pub use scram::ScramAttempt;
 pub use secrets::{
     KeyFileError, KeyId, Keyring, Keys, MAX_KEY_FILE_BYTES, MAX_KEYS, SealError, SecretsReport, SecretsRules,

@@ -47,7 +47,7 @@ pub const KNOWN_NETWORK: u8 = 0x07;
 pub const SIGN_IN: u8 = 0x08;
 /// `MASK canonical-address` → [`MaskRecord`].
 pub const MASK: u8 = 0x09;
-/// → [`Display`].
+/// → [`crate::Display`].
 pub const DISPLAY: &[u8] = &[0x0B];
 /// `HELD_SECRET id(u64 BE)` → [`HeldSecretRecord`]: a secret that another part of the account needs (the password of an account
 /// elsewhere). The key is of that part; the directory seals it with all others.
@@ -489,7 +489,7 @@ pub struct Settings {
     /// Below every message written.
     #[prost(string, tag = "2")]
     pub signature: String,
-    /// As [`Display`] has it, which this record held before there was one.
+    /// As [`crate::Display`] has it, which this record held before there was one.
     #[prost(string, tag = "3")]
     pub theme: String,
     /// Likewise.
@@ -510,32 +510,6 @@ pub struct Settings {
     /// The address that new messages are written from, in lower case, or empty for the login.
     #[prost(string, tag = "9")]
     pub writes_from: String,
-}
-
-/// How the webmail looks for an account's owner. Empty and 0 mean the default.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct Display {
-    /// `comfortable`, `compact` or empty for what is between them.
-    #[prost(string, tag = "1")]
-    pub density: String,
-    /// `light`, `dark` or empty for the system's.
-    #[prost(string, tag = "2")]
-    pub theme: String,
-    /// A language tag, or empty for the browser's.
-    #[prost(string, tag = "3")]
-    pub language: String,
-    /// An IANA time zone, or empty for the browser's.
-    #[prost(string, tag = "4")]
-    pub time_zone: String,
-    /// The day that weeks begin with: 1 is Monday, 7 is Sunday, 0 the language's.
-    #[prost(uint32, tag = "5")]
-    pub first_weekday: u32,
-    /// `iso`, `dots`, `day-first`, `month-first`, or empty for the language's.
-    #[prost(string, tag = "6")]
-    pub dates: String,
-    /// 12 or 24 hours, or 0 for the language's.
-    #[prost(uint32, tag = "7")]
-    pub clock: u32,
 }
 
 /// How the owner of an account writes as one of their addresses. What is empty is as for all of them.

@@ -2,14 +2,8 @@
 // Keyboard shortcuts. They press the links and buttons that are on the page: a key does nothing that the mouse can't do.
 import { picked, tick } from './list.js';
 import { showSide } from './pages.js';
+import { keyTexts, text } from './texts.js';
 
-/** @type {Record<string, string[][]>} */
-const HELP = {
-  Lists: [['j / k', 'next or previous'], ['o', 'open'], ['u', 'back to the list'], ['x', 'select'], ['Shift+A', 'select all or none'], ['/', 'search']],
-  Messages: [['e', 'archive'], ['#', 'delete'], ['!', 'spam'], ['v', 'move to…'], ['s', 'star'], ['Shift+I', 'mark as read'], ['Shift+U', 'mark as unread'], ['z', 'undo']],
-  Compose: [['c', 'compose'], ['r', 'reply'], ['a', 'reply to all'], ['f', 'forward'], ['Ctrl+Enter', 'send']],
-  'Go to': [['g i', 'Inbox'], ['g s', 'Sent'], ['g d', 'Drafts'], ['g a', 'Archive'], ['g t', 'Trash'], ['g j', 'Spam'], ['g c', 'address book'], ['?', 'this help']],
-};
 /** @type {Record<string, string>} */
 const PLACES = { i: 'inbox', s: 'sent', d: 'drafts', a: 'archive', t: 'trash', j: 'junk' };
 let going = false;
@@ -140,13 +134,13 @@ function help() {
   dialog.setAttribute('aria-labelledby', 'help-title');
   const bar = document.createElement('div');
   bar.className = 'bar';
-  const title = Object.assign(document.createElement('h2'), { id: 'help-title', textContent: 'Keyboard shortcuts' });
+  const title = Object.assign(document.createElement('h2'), { id: 'help-title', textContent: text('shortcuts') });
   const grow = Object.assign(document.createElement('span'), { className: 'grow' });
-  const close = Object.assign(document.createElement('button'), { className: 'quiet', type: 'button', textContent: 'Close' });
+  const close = Object.assign(document.createElement('button'), { className: 'quiet', type: 'button', textContent: text('close') });
   close.addEventListener('click', () => dialog.close());
   bar.append(title, grow, close);
   const keys = Object.assign(document.createElement('div'), { className: 'keys' });
-  for (const [group, lines] of Object.entries(HELP)) {
+  for (const [group, lines] of keyTexts()) {
     const list = document.createElement('dl');
     for (const [key, meaning] of lines) {
       const name = document.createElement('dt');

@@ -2,6 +2,7 @@
 // The list of conversations, and buttons that need no server.
 import { printAll } from './frames.js';
 import { say } from './pages.js';
+import { text } from './texts.js';
 
 /** @returns {HTMLInputElement[]} */
 const boxes = () => [...document.querySelectorAll('#rows .pick input')].map((box) => /** @type {HTMLInputElement} */ (box));
@@ -52,9 +53,9 @@ export function installList() {
 /** Put what stands beside a button on the clipboard. @param {Element} button */
 async function copy(button) {
   const named = document.getElementById(button.getAttribute('data-copy') ?? '');
-  const text = named?.innerText ?? button.parentElement?.querySelector('code')?.textContent ?? '';
-  const done = await navigator.clipboard?.writeText(text).then(() => true, () => false);
-  say(done ? 'Copied.' : 'The browser doesn’t allow copying here. Select the text and copy it yourself.');
+  const copied = named?.innerText ?? button.parentElement?.querySelector('code')?.textContent ?? '';
+  const done = await navigator.clipboard?.writeText(copied).then(() => true, () => false);
+  say(text(done ? 'copied' : 'copy-refused'));
 }
 
 /** Tick all, or none. @param {boolean} on */
@@ -75,9 +76,11 @@ export const picked = () => boxes().some((box) => box.checked);
 
 function count() {
   const n = boxes().filter((box) => box.checked).length;
-  const text = document.getElementById('picked');
+  const told = document.getElementById('picked');
   const whole = /** @type {HTMLInputElement | null} */ (document.querySelector('.everything input'))?.checked;
-  if (text) text.replaceChildren(whole ? 'All' : String(n), Object.assign(document.createElement('span'), { className: 'wide', textContent: ' selected' }));
+  if (!told) return;
+  told.textContent = whole ? text('selected-all') : text('selected', n);
+  told.dataset.n = whole ? text('selected-all') : String(n);
   const all = /** @type {HTMLInputElement | null} */ (document.querySelector('[data-do=all]'));
   if (all) all.checked = false;
 }

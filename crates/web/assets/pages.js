@@ -1,6 +1,7 @@
 // @ts-check
 // Following links and sending forms without leaving the page: the server's answer is an ordinary page, of which the
 // parts that differ are put in place of the old ones.
+import { text } from './texts.js';
 
 /** How long the first byte may take before a request counts as hanging. */
 const PATIENCE_MS = 15_000;
@@ -85,8 +86,8 @@ export async function send(url, body) {
   if (answer === 'failed') answer = await load(url, { body });
   if (answer === 'done') return true;
   document.querySelectorAll('.going').forEach((row) => row.classList.remove('going'));
-  if (answer === 'failed') say('The server didn’t answer. Nothing is lost: try again.');
-  else if (answer === 'stale') say('You are signed out. Nothing is lost: sign in, then come back here and try again.', '/signin', 'Sign in');
+  if (answer === 'failed') say(text('no-answer-safe'));
+  else if (answer === 'stale') say(text('signed-out'), '/signin', text('sign-in'));
   return false;
 }
 
@@ -109,7 +110,7 @@ function useToken() {
 /** @param {string} url @param {{ push?: boolean }} [options] */
 export async function visit(url, options = {}) {
   document.body.setAttribute('aria-busy', 'true');
-  if ((await load(url, options)) === 'failed') say('The server didn’t answer.', url, 'Try again');
+  if ((await load(url, options)) === 'failed') say(text('no-answer'), url, text('try-again'));
 }
 
 /** Fetch the present page again, and show what has changed. */
@@ -139,7 +140,8 @@ async function load(url, { push = true, body, quiet = false }) {
     if (under_way !== controller && !body) return 'replaced';
     const next = new DOMParser().parseFromString(html, 'text/html');
     const known = document.querySelector('link[rel=stylesheet]')?.getAttribute('href');
-    if (!next.body.classList.contains('shell') || next.querySelector('link[rel=stylesheet]')?.getAttribute('href') !== known) {
+    const other = next.documentElement.lang !== document.documentElement.lang;
+    if (other || !next.body.classList.contains('shell') || next.querySelector('link[rel=stylesheet]')?.getAttribute('href') !== known) {
       if (quiet) return 'failed';
       // What was being done stays on the page: it can be tried again.
       if (body && (response.status === 403 || new URL(response.url).pathname === '/signin')) {
@@ -183,8 +185,10 @@ function refused(page) {
 /** @param {Document} next @param {boolean} quiet */
 function swap(next, quiet) {
   document.title = next.title;
-  const theme = next.documentElement.dataset.theme;
-  if (theme) document.documentElement.dataset.theme = theme;
+  for (const name of ['theme', 'density']) {
+    const value = next.documentElement.dataset[name];
+    if (value) document.documentElement.dataset[name] = value;
+  }
   for (const name of ['view', 'csrf', 'mailbox', 'state']) {
     const value = next.body.dataset[name];
     if (value === undefined) delete document.body.dataset[name];
@@ -290,11 +294,11 @@ function expireNotice(after_ms = 9_000) {
   }, after_ms);
 }
 
-/** Tell the reader something. @param {string} text @param {string} [href] @param {string} [what] a link; to sign in, in another tab */
-export function say(text, href, what) {
+/** Tell the reader something. @param {string} said @param {string} [href] @param {string} [what] a link; to sign in, in another tab */
+export function say(said, href, what) {
   const toast = document.createElement('div');
   toast.className = 'toast';
-  toast.append(Object.assign(document.createElement('span'), { textContent: text }));
+  toast.append(Object.assign(document.createElement('span'), { textContent: said }));
   if (href) toast.append(Object.assign(document.createElement('a'), { href, target: href === '/signin' ? '_blank' : '', textContent: what }));
   document.getElementById('notice')?.replaceChildren(toast);
   expireNotice(30_000);

@@ -1,5 +1,6 @@
 // @ts-check
 // Suggestions below the search field. Without this script the browser offers the recent searches.
+import { text } from './texts.js';
 
 /** @typedef {{ query: string, hint: string, kind: string }} Offer */
 
@@ -10,7 +11,7 @@ export function installSuggest() {
   input.removeAttribute('list');
   const list = Object.assign(document.createElement('ul'), { id: 'q-offers', className: 'suggest', hidden: true });
   list.setAttribute('role', 'listbox');
-  list.setAttribute('aria-label', 'Suggestions');
+  list.setAttribute('aria-label', text('suggestions'));
   input.setAttribute('role', 'combobox');
   input.setAttribute('aria-controls', list.id);
   input.setAttribute('aria-expanded', 'false');

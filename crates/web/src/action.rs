@@ -10,8 +10,9 @@ use mailstore::{ActChange, ActStep, EmailId, FlagChange, Flags, Mailbox, Mailbox
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::forms::Posted;
-use crate::listing::{count, grouped};
+use crate::listing::grouped;
 use crate::shell::label;
+use texts::Text;
 
 /// Most conversations or messages named by one form.
 const MAX_IDS: usize = 500;
@@ -143,7 +144,8 @@ fn plan(caller: &Caller, asked: &Asked) -> Result<(String, Vec<ActStep>)> {
     };
     let threads = named.iter().all(|named| matches!(named, Named::Thread(..))) && all.is_none();
     let n = if all.is_some() { messages.values().map(Vec::len).sum() } else { named.len() };
-    let what = count(n as u32, if threads { "conversation" } else { "message" });
+    let t = caller.texts;
+    let what = if threads { t.conversations(n) } else { t.messages(n) };
     let target: Option<Mailbox> = match verb {
         Verb::Snooze(_) => Some(role(Role::Snoozed)?.ok_or(Fault::NotFound("The mailbox for this is missing."))?),
         Verb::To(to) => Some(role(*to)?.ok_or(Fault::NotFound("The mailbox for this is missing."))?),
@@ -151,19 +153,20 @@ fn plan(caller: &Caller, asked: &Asked) -> Result<(String, Vec<ActStep>)> {
         _ => None,
     };
     let mut note = match (verb, &target) {
-        (Verb::To(Role::Archive), _) => format!("{what} archived."),
-        (Verb::To(Role::Junk), _) => format!("{what} reported as spam."),
+        (Verb::To(Role::Archive), _) => t.act_archived(what),
+        (Verb::To(Role::Junk), _) => t.act_spam(what),
         (Verb::To(Role::Trash), _) if mailbox.is_some() && *mailbox == trash.as_ref().map(|m| m.id) => {
-            format!("{what} deleted permanently.")
+            t.act_deleted(what)
         }
-        (Verb::To(Role::Trash), _) => format!("{what} moved to Trash."),
-        (Verb::Snooze(until), _) => format!("{what} snoozed until {}.", caller.calendar().when(*until).full),
-        (_, Some(target)) => format!("{what} moved to {}.", label(target)),
-        (Verb::ReadAll | Verb::Read(true), _) => format!("{what} marked as read."),
-        (Verb::Empty, _) => format!("{what} deleted permanently."),
-        (Verb::Read(false), _) => format!("{what} marked as unread."),
-        (Verb::Star(_), _) | (_, None) => String::new(),
-    };
+        (Verb::To(Role::Trash), _) => t.act_trash(what),
+        (Verb::Snooze(until), _) => t.act_snoozed(caller.calendar().when(*until).full, what),
+        (_, Some(target)) => t.act_moved(label(target), what),
+        (Verb::ReadAll | Verb::Read(true), _) => t.act_read(what),
+        (Verb::Empty, _) => t.act_deleted(what),
+        (Verb::Read(false), _) => t.act_unread(what),
+        (Verb::Star(_), _) | (_, None) => Text::Borrowed(""),
+    }
+    .into_owned();
     if left > 0 {
         note.push_str(&format!(" {} left. Press the button again for the rest.", are(left)));
     }

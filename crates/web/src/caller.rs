@@ -10,10 +10,12 @@ use axum::response::Response;
 use continuity::stage::Feature;
 use directory::{AccountId, AccountRealm, Display, Role, Session, Settings};
 use jiff::Timestamp;
+use texts::{Language, Texts};
 
 use crate::cookies::{Jar, Peer};
 use crate::csrf;
 use crate::error::{Fault, Result};
+use crate::language;
 use crate::lasting;
 use crate::site::Site;
 use crate::time::{Calendar, Forms};
@@ -54,6 +56,8 @@ pub struct Caller {
     pub theme: &'static str,
     /// Settings.
     pub preferences: Preferences,
+    /// The texts of its language.
+    pub texts: Texts,
     /// What the account's owner has chosen to see.
     pub display: Display,
     /// All else that they have chosen, as stored.
@@ -118,6 +122,9 @@ impl Caller {
         let Some(account) = site.directory.account(session.account)? else { return Ok(None) };
         let settings = site.directory.settings(account.id)?;
         let display = site.directory.display(account.id)?;
+        if let Some(language) = Language::of_tag(&display.language) {
+            language::speak(language);
+        }
         let addresses = site.addresses_of(account.id)?;
         let zone =
             if display.time_zone.is_empty() { jar.zone().unwrap_or("UTC") } else { &display.time_zone }.to_owned();
@@ -143,6 +150,7 @@ impl Caller {
                 },
                 remote_images: settings.remote_images,
             },
+            texts: language::texts(),
             display,
             settings,
             token: jar.session().unwrap_or_default().to_owned(),
@@ -157,6 +165,7 @@ impl Caller {
     /// The frame of a page.
     pub fn page(&self, title: &str) -> Page {
         Page {
+            t: self.texts,
             title: title.to_owned(),
             theme: self.theme,
             density: match self.display.density.as_str() {
@@ -174,7 +183,7 @@ impl Caller {
 
     /// Dates in the account's time zone, as its owner wants them.
     pub fn calendar(&self) -> Calendar {
-        Calendar::new(&self.zone, Timestamp::now()).showing(Forms::of(&self.display))
+        Calendar::new(&self.zone, Timestamp::now()).showing(Forms::of(&self.display, self.texts))
     }
 
     /// Milliseconds since 1970 UTC.
@@ -212,7 +221,7 @@ impl Caller {
         let mut waiting = Waiting(Some(self.gone.clone()));
         let done = doorkit::span::spawn_blocking(move || {
             self.awaited()?;
-            work(self)
+            language::within(self.texts, || work(self))
         });
         let done = done.await;
         waiting.0 = None;

@@ -28,6 +28,7 @@ use crate::problem::Problem;
 use crate::templates::{ComposePage, Form};
 use crate::time::size;
 use crate::{notice, shell, view};
+use texts::Text;
 
 pub use begin::Wanted;
 use parts::Attached;
@@ -51,9 +52,9 @@ pub async fn page(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Respon
         .await
 }
 
-fn fill(caller: &Caller, heading: &'static str, form: Form, files: &[Attached]) -> Result<ComposePage> {
+fn fill(caller: &Caller, heading: Text, form: Form, files: &[Attached]) -> Result<ComposePage> {
     Ok(ComposePage {
-        page: caller.page(heading),
+        page: caller.page(&heading),
         shell: shell::build(caller, "page", None)?,
         heading,
         from: caller.writers(),
@@ -313,10 +314,10 @@ async fn refuse(caller: Caller, mut form: Form, files: Vec<Attached>, refusal: R
     caller
         .blocking(move |caller| {
             let kept = !form.draft.is_empty();
-            let mut page = fill(caller, "New message", form, &files)?;
+            let mut page = fill(caller, caller.texts.compose_new(), form, &files)?;
             page.problem = Some(refusal.problem);
             page.bad = refusal.fields;
-            page.status = if kept { "Saved as draft".to_owned() } else { String::new() };
+            page.status = if kept { caller.texts.compose_saved().into_owned() } else { String::new() };
             let mut response = view::html(&page);
             *response.status_mut() = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
             Ok(response)

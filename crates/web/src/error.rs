@@ -7,8 +7,10 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use mailstore::Unavailable;
+use texts::{Language, Text};
 
 use crate::guard;
+use crate::language::texts;
 use crate::problem::{Problem, storage_full};
 use crate::view::Page;
 use crate::wording::{capital, words_for};
@@ -86,21 +88,24 @@ impl Fault {
     }
 
     /// Heading and text for a person.
-    fn words(&self) -> (&'static str, String) {
+    fn words(&self) -> (Text, String) {
+        let t = texts();
         match self {
-            Self::SignIn(_) => ("Sign in", "Sign in to continue.".to_owned()),
-            Self::ChangePassword => ("Choose a new password", "Choose a new password first.".to_owned()),
-            Self::NotFound(what) => ("Not found", format!("{what} It may have been moved or deleted.")),
-            Self::Forbidden(why) => ("Not allowed", (*why).to_owned()),
-            Self::Bad(why) => ("That didn’t work", why.clone()),
-            Self::TooLarge(why) => ("Too large", why.clone()),
-            Self::TooMany(wait) => ("Too many requests", format!("Try again in {}.", words_for(*wait))),
-            Self::Unavailable(_, why) => ("Temporarily unavailable", why.clone()),
-            Self::NoAnswer | Self::Internal => (
-                "Something went wrong",
-                "This is our mistake, and it is recorded in the server’s log. What you typed may still be there if you go back."
-                    .to_owned(),
-            ),
+            Self::SignIn(_) => (t.fault_sign_in(), t.fault_sign_in_text().into_owned()),
+            Self::ChangePassword => {
+                (Text::Borrowed("Choose a new password"), "Choose a new password first.".to_owned())
+            }
+            // What exactly is missing is said in English alone.
+            Self::NotFound(what) if t.language() == Language::English => {
+                (t.fault_not_found(), format!("{what} It may have been moved or deleted."))
+            }
+            Self::NotFound(_) => (t.fault_not_found(), t.fault_not_found_text().into_owned()),
+            Self::Forbidden(why) => (t.fault_forbidden(), (*why).to_owned()),
+            Self::Bad(why) => (t.fault_bad(), why.clone()),
+            Self::TooLarge(why) => (t.fault_too_large(), why.clone()),
+            Self::TooMany(wait) => (t.fault_too_many(), t.fault_try_again(words_for(*wait)).into_owned()),
+            Self::Unavailable(_, why) => (t.fault_unavailable(), why.clone()),
+            Self::NoAnswer | Self::Internal => (t.fault_internal(), t.fault_internal_text().into_owned()),
         }
     }
 
@@ -153,10 +158,10 @@ impl Fault {
 struct FaultPage {
     page: Page,
     code: &'static str,
-    heading: &'static str,
+    heading: Text,
     text: String,
     link: &'static str,
-    link_text: &'static str,
+    link_text: Text,
     status: String,
     /// What the request is called in the log.
     reference: Option<String>,
@@ -174,12 +179,12 @@ impl IntoResponse for Fault {
         let (heading, text) = self.words();
         let status = self.status();
         let page = FaultPage {
-            page: Page::plain(heading),
+            page: Page::plain(&heading),
             code: self.code(),
             heading,
             text,
             link: "/",
-            link_text: "Go to your mail",
+            link_text: texts().fault_link(),
             status: status.to_string(),
             reference: self.reference(),
         };

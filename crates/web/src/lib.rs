@@ -32,6 +32,7 @@ mod guard;
 mod help;
 mod identity;
 mod known;
+mod language;
 mod lasting;
 mod listing;
 mod live;
@@ -141,6 +142,7 @@ impl WebDoor {
             .layer(middleware::from_fn(guard::destination))
             .layer(packed)
             .layer(middleware::from_fn(guard::named))
+            .layer(middleware::from_fn(language::heard))
             .layer(middleware::from_fn_with_state(site.clone(), guard::headers))
             .with_state(site)
     }

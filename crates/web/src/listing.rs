@@ -4,9 +4,11 @@ use axum::extract::{Path, Query};
 use axum::response::Response;
 use mailstore::{ConversationRow, Mailbox, MailboxId, PageKey, Participant, Role, ThreadId};
 use serde::Deserialize;
+use texts::Text;
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
+use crate::language::texts;
 use crate::shell::{self, label, role_name};
 use crate::templates::{FIRST, List, MailboxPage, Row};
 use crate::text::avatar;
@@ -113,6 +115,7 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
     });
     let clearing = matches!(mailbox.role, Some(Role::Trash | Role::Junk)) && mailbox.total > 0;
     let (empty_icon, empty_title, empty_text) = empty(mailbox);
+    let t = caller.texts;
     Ok(List {
         aging: aging(caller, mailbox)?,
         title: label(mailbox),
@@ -124,11 +127,11 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
         first: base.clone(),
         previous,
         next: page.next.map(|key| format!("{base}?after={key}")),
-        range: count(mailbox.total, "message"),
+        range: t.messages(mailbox.total).into_owned(),
         can_empty: clearing,
-        unread: if mailbox.unread > 0 { count(mailbox.unread, "message") } else { String::new() },
+        unread: mailbox.unread,
         everything: (page.has_previous || has_next)
-            .then(|| format!("{} in {}", count(mailbox.total, "message"), label(mailbox))),
+            .then(|| t.list_in_mailbox(label(mailbox), t.messages(mailbox.total)).into_owned()),
         upto: mailbox.uid_next.0.saturating_sub(1),
         problems: Vec::new(),
         chips: Vec::new(),
@@ -139,10 +142,10 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
         reading_title: match (mailbox.role, mailbox.unread) {
             // The list beside it says so.
             _ if mailbox.total == 0 => String::new(),
-            (Some(Role::Drafts), _) => count(mailbox.total, "draft"),
-            (Some(Role::Sent | Role::Trash | Role::Junk), _) => count(mailbox.total, "message"),
-            (_, 0) => "No unread messages".to_owned(),
-            (_, unread) => count(unread, "unread message"),
+            (Some(Role::Drafts), _) => t.draft_count(mailbox.total).into_owned(),
+            (Some(Role::Sent | Role::Trash | Role::Junk), _) => t.messages(mailbox.total).into_owned(),
+            (_, 0) => t.list_no_unread().into_owned(),
+            (_, unread) => t.unread_messages(unread).into_owned(),
         },
     })
 }
@@ -153,8 +156,8 @@ fn aging(caller: &Caller, mailbox: &Mailbox) -> Result<String> {
         return Ok(String::new());
     }
     Ok(match caller.site.spam.settings(caller.realm)?.emptied_after_days {
-        Some(days) => format!("Messages are deleted {} after they come here.", count(days, "day")),
-        None => "Messages stay here until you delete them.".to_owned(),
+        Some(days) => caller.texts.aging_days(caller.texts.days(days)).into_owned(),
+        None => caller.texts.aging_never().into_owned(),
     })
 }
 
@@ -162,24 +165,25 @@ fn aging(caller: &Caller, mailbox: &Mailbox) -> Result<String> {
 fn subtitle(mailbox: &Mailbox) -> String {
     match (mailbox.role, mailbox.unread, mailbox.total) {
         (Some(Role::Drafts | Role::Sent), _, 0) | (_, 0, 0) => String::new(),
-        (Some(Role::Drafts | Role::Sent), _, total) | (_, 0, total) => count(total, "message"),
-        (_, unread, _) => format!("{} unread", grouped(unread)),
+        (Some(Role::Drafts | Role::Sent), _, total) | (_, 0, total) => texts().messages(total).into_owned(),
+        (_, unread, _) => texts().list_unread_count(unread).into_owned(),
     }
 }
 
-fn empty(mailbox: &Mailbox) -> (&'static str, &'static str, String) {
+fn empty(mailbox: &Mailbox) -> (&'static str, Text, String) {
+    let t = texts();
     let name = mailbox.role.map_or("folder", role_name);
     let (title, text) = match mailbox.role {
-        Some(Role::Inbox) => ("You\u{2019}re all caught up", "New mail appears here automatically."),
-        Some(Role::Drafts) => ("No drafts", "Messages that you haven’t sent yet are kept here."),
-        Some(Role::Sent) => ("Nothing sent yet", "Copies of the messages that you send are kept here."),
-        Some(Role::Archive) => ("Nothing archived", "Archive messages to keep them out of your inbox."),
-        Some(Role::Junk) => ("No spam", "Messages that you report as spam go here."),
-        Some(Role::Snoozed) => ("Nothing snoozed", "Snoozed messages return to your inbox at their time."),
-        Some(Role::Trash) => ("Trash is empty", "Deleted messages stay here until you empty Trash."),
-        None => ("Nothing here yet", "Move conversations here to keep them together."),
+        Some(Role::Inbox) => (t.empty_inbox(), t.empty_inbox_text()),
+        Some(Role::Drafts) => (t.empty_drafts(), t.empty_drafts_text()),
+        Some(Role::Sent) => (t.empty_sent(), t.empty_sent_text()),
+        Some(Role::Archive) => (t.empty_archive(), t.empty_archive_text()),
+        Some(Role::Junk) => (t.empty_spam(), t.empty_spam_text()),
+        Some(Role::Snoozed) => (t.empty_snoozed(), t.empty_snoozed_text()),
+        Some(Role::Trash) => (t.empty_trash(), t.empty_trash_text()),
+        None => (t.empty_mailbox(), t.empty_mailbox_text()),
     };
-    (name, title, text.to_owned())
+    (name, title, text.into_owned())
 }
 
 /// The lines with the time at which each conversation returns, in the mailbox of snoozed messages.
@@ -202,13 +206,14 @@ fn line(
     href: String,
     open: Option<ThreadId>,
 ) -> Row {
-    let (people, prefix) = if outgoing { (&row.recipients, "To: ") } else { (&row.participants, "") };
+    let people = if outgoing { &row.recipients } else { &row.participants };
+    let who = names(caller, people);
     let last = people.iter().rev().find(|p| !caller.is_me(&p.address)).or(people.last());
     let (initial, hue) = last.map_or_else(|| avatar("", ""), |p| avatar(&p.name, &p.address));
     Row {
         id: row.thread_id.to_string(),
         href,
-        who: format!("{prefix}{}", names(caller, people)),
+        who: if outgoing { caller.texts.list_to(who).into_owned() } else { who },
         initial,
         hue,
         total: row.total,
@@ -217,28 +222,31 @@ fn line(
         unread: row.unread > 0,
         starred: row.flagged > 0,
         attachment: row.has_attachment,
-        subject: subject(&row.subject).to_owned(),
+        subject: subject(&row.subject),
         preview: row.preview.clone(),
         when: calendar.when(row.newest_ms),
     }
 }
 
 /// A subject as shown: never empty.
-pub fn subject(subject: &str) -> &str {
-    if mailkit::visible::settled(subject).trim().is_empty() { "(no subject)" } else { subject }
+pub fn subject(subject: &str) -> String {
+    if mailkit::visible::settled(subject).trim().is_empty() {
+        return texts().no_subject().into_owned();
+    }
+    subject.to_owned()
 }
 
 /// `Ann Lee` alone, `Ann, me, Bo` together.
 fn names(caller: &Caller, people: &[Participant]) -> String {
     let short = |p: &Participant| {
         if caller.is_me(&p.address) && !p.from_outside {
-            return "me".to_owned();
+            return caller.texts.list_me().into_owned();
         }
         let full = if p.name.trim().is_empty() { p.address.as_str() } else { p.name.trim() };
         if people.len() == 1 { full.to_owned() } else { first_name(full).to_owned() }
     };
     match people {
-        [] => "(nobody)".to_owned(),
+        [] => caller.texts.list_nobody().into_owned(),
         [first, .., last_but_one, last] if people.len() > MAX_NAMES => {
             format!("{} … {}, {}", short(first), short(last_but_one), short(last))
         }

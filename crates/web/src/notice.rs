@@ -6,14 +6,34 @@
 use continuity::rewind::told;
 use mailstore::ThreadId;
 use mailstore::rewind::RewindId;
+use texts::Text;
 
 use crate::caller::Caller;
 use crate::error::Result;
+use crate::language::texts;
 use crate::shell::label;
 use crate::templates::Notice;
 
 const TOO_LATE: &str = "toolate";
-const UNSENT: &str = "Sending undone. The message is a draft again.";
+
+/// The same of the pages that are in the catalogue.
+fn translated(done: &str) -> Option<Text> {
+    let t = texts();
+    Some(match done {
+        "undone" => t.notice_undone(),
+        "unsent" => t.notice_unsent(),
+        TOO_LATE => t.notice_too_late(),
+        "discarded" => t.notice_discarded(),
+        "saved" => t.notice_saved(),
+        "settings" => t.notice_settings(),
+        "created" => t.notice_created(),
+        "deleted" => t.notice_mailbox_deleted(),
+        "searchsaved" => t.notice_search_saved(),
+        "recentgone" => t.notice_recent_gone(),
+        "spamreset" => t.notice_spam_reset(),
+        _ => return None,
+    })
+}
 
 /// What `done` says that names no receipt.
 fn said(done: &str) -> Option<&'static str> {
@@ -32,12 +52,6 @@ fn said(done: &str) -> Option<&'static str> {
         "pairedgone" => "Removed. That machine gets nothing from this one any more.",
         "stage" => "The service is moving to that stage.",
         "started" => "Started. This page shows the progress.",
-        "undone" => "Undone.",
-        "unsent" => UNSENT,
-        TOO_LATE => "Too late to undo: the message is already on its way.",
-        "discarded" => "Draft discarded.",
-        "saved" => "Saved.",
-        "settings" => "Settings saved.",
         "fetchadded" => "Added. Fetching begins now; this page shows the progress.",
         "fetchpaused" => "Paused. Nothing is fetched until you continue.",
         "fetchresumed" => "Fetching goes on now.",
@@ -45,13 +59,11 @@ fn said(done: &str) -> Option<&'static str> {
         "forwardasked" => "Sent. Mail is forwarded once the link in that message was used.",
         "forwardgone" => "Mail is no longer forwarded to that address.",
         "forwardresumed" => "Mail is forwarded to that address again.",
-        "spamreset" => "The spam filter has forgotten what it learned from you.",
         "password" => "Password changed. Your other devices are signed out.",
         "passwordapps" => {
             "Password changed. Your other devices are signed out. The app passwords below still work: revoke any that \
              you don’t know."
         }
-        "created" => "Created.",
         "writtenforgotten" => "Forgotten. The address is no longer listed here.",
         "maskblocked" => "Blocked. Mail to that address is refused.",
         "maskunblocked" => "Unblocked. Mail to that address comes to you again.",
@@ -60,13 +72,10 @@ fn said(done: &str) -> Option<&'static str> {
         "aliasremoved" => "Removed. Mail to that address is refused.",
         "signinknown" => "Noted. It’s no longer marked as new.",
         "twostepoff" => "Two-step sign-in is off.",
-        "searchsaved" => "Search saved. It stands in the side bar.",
-        "recentgone" => "Your recent searches are forgotten.",
         "scriptsaved" => "Script saved.",
         "scriptgone" => "Script deleted.",
         "scripton" => "Script activated. It is used for all new messages.",
         "scriptoff" => "Script deactivated. New messages go to the inbox.",
-        "deleted" => "Mailbox deleted. Its messages are in Trash.",
         _ => return None,
     })
 }
@@ -75,14 +84,15 @@ fn said(done: &str) -> Option<&'static str> {
 pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<Notice>> {
     let Some(done) = done else { return Ok(None) };
     let plain = |text: &str| Notice { text: text.to_owned(), back: back.to_owned(), ..Notice::of(done) };
-    if let Some(text) = said(done) {
-        return Ok(Some(Notice { bad: done == TOO_LATE, ..plain(text) }));
+    let t = caller.texts;
+    if let Some(text) = translated(done).or_else(|| said(done).map(Text::Borrowed)) {
+        return Ok(Some(Notice { bad: done == TOO_LATE, ..plain(&text) }));
     }
     let Some((kind, key)) = done.split_once(':') else { return Ok(None) };
     if kind == "elsewhere" {
         return elsewhere(caller, key, back);
     }
-    let undone = || Notice { code: "undone".to_owned(), ..plain("Undone.") };
+    let undone = || Notice { code: "undone".to_owned(), ..plain(&t.notice_undone()) };
     let Ok(bytes) = hex::decode(key) else { return Ok(None) };
     Ok(match kind {
         "act" => {
@@ -98,7 +108,7 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
                 let link = receipt.contact.filter(|_| !receipt.undoable && !receipt.undone);
                 Notice {
                     undo: receipt.undoable.then(|| done.to_owned()),
-                    link: link.map(|id| (format!("/people/{id}"), "Show")),
+                    link: link.map(|id| (format!("/people/{id}"), t.show())),
                     ..if receipt.undone { undone() } else { plain(&receipt.note) }
                 }
             },
@@ -107,7 +117,7 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
             let id = <[u8; 8]>::try_from(bytes.as_slice()).map(u64::from_be_bytes).unwrap_or_default();
             caller.site.saved.removed(caller.realm, id)?.map(|search| Notice {
                 undo: (!search.undone).then(|| done.to_owned()),
-                ..if search.undone { undone() } else { plain("Saved search deleted.") }
+                ..if search.undone { undone() } else { plain(&t.notice_search_deleted()) }
             })
         }
         "rules" => caller.site.rules.last_edit(caller.realm, &bytes)?.map(|edit| Notice {
@@ -123,11 +133,15 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
         }
         "sent" => caller.site.delivery.receipt(caller.account, &bytes)?.map(|receipt| {
             let held = receipt.held_until_ms.is_some_and(|until| until > caller.now_ms()) && !receipt.cancelled;
-            let link = receipt.sent_copy.map(|copy| (format!("/message/{}", copy.email), "Show"));
+            let link = receipt.sent_copy.map(|copy| (format!("/message/{}", copy.email), t.show()));
             Notice {
                 undo: held.then(|| done.to_owned()),
                 link: link.filter(|_| !held && !receipt.cancelled),
-                ..if receipt.cancelled { Notice { code: "unsent".to_owned(), ..plain(UNSENT) } } else { plain("Sent.") }
+                ..if receipt.cancelled {
+                    Notice { code: "unsent".to_owned(), ..plain(&t.notice_unsent()) }
+                } else {
+                    plain(&t.notice_sent())
+                }
             }
         }),
         _ => None,
@@ -141,8 +155,8 @@ fn elsewhere(caller: &Caller, thread: &str, back: &str) -> Result<Option<Notice>
     let Some(row) = mail.thread(caller.realm, thread)?.pop() else { return Ok(None) };
     let Some(mailbox) = mail.mailbox(caller.realm, row.mailbox)? else { return Ok(None) };
     Ok(Some(Notice {
-        text: format!("This conversation is now in {}.", label(&mailbox)),
-        link: Some((format!("/mail/{}/{thread}", mailbox.id), "Open")),
+        text: caller.texts.notice_elsewhere(label(&mailbox)).into_owned(),
+        link: Some((format!("/mail/{}/{thread}", mailbox.id), caller.texts.open())),
         back: back.to_owned(),
         ..Notice::of("elsewhere")
     }))

@@ -11,6 +11,7 @@ use mailstore::MailError;
 use people::PeopleError;
 use rules::RulesError;
 
+use crate::language::texts;
 use crate::time::size;
 use crate::wording::{capital, words_for};
 
@@ -139,17 +140,14 @@ impl Problem {
     }
 
     fn text(&self) -> String {
+        let t = texts();
         match self {
-            Self::WrongLogin => "Wrong email address or password.".to_owned(),
-            Self::WrongLoginOrCode => "Wrong email address, password or code.".to_owned(),
-            Self::WrongSignInCode => {
-                "That code is wrong. Enter the newest code from your app, or an unused recovery code.".to_owned()
-            }
-            Self::SignInExpired => {
-                "That took too long, or there were too many attempts. Enter your password again.".to_owned()
-            }
-            Self::AccountDisabled => "This account is disabled. Ask your administrator to enable it.".to_owned(),
-            Self::TooManyAttempts(wait) => format!("Too many attempts. Try again in {}.", words_for(*wait)),
+            Self::WrongLogin => t.signin_wrong().into_owned(),
+            Self::WrongLoginOrCode => t.signin_wrong_or_code().into_owned(),
+            Self::WrongSignInCode => t.signin_wrong_code().into_owned(),
+            Self::SignInExpired => t.signin_expired().into_owned(),
+            Self::AccountDisabled => t.signin_disabled().into_owned(),
+            Self::TooManyAttempts(wait) => t.signin_too_many(words_for(*wait)).into_owned(),
             Self::WrongSetupToken => "That setup token is wrong. Copy it from the terminal again.".to_owned(),
             Self::PasswordsDiffer => "The passwords don’t match. Enter the same password twice.".to_owned(),
             Self::WrongCurrentPassword => "The current password is wrong.".to_owned(),
@@ -157,14 +155,12 @@ impl Problem {
                 "An administrator has set your password. Choose a new one now: the rest of your account opens then."
                     .to_owned()
             }
-            Self::PasswordNotChecked => "Your password can’t be checked right now. Try again in a moment.".to_owned(),
+            Self::PasswordNotChecked => t.signin_not_checked().into_owned(),
             Self::WrongNewCode => "That code didn’t work. Wait for a new one in your app, then enter it.".to_owned(),
-            Self::UnknownTimeZone(zone) => {
-                format!("There is no time zone “{zone}”. Choose one such as Europe/Athens.")
-            }
+            Self::UnknownTimeZone(zone) => t.display_zone_unknown(zone).into_owned(),
             Self::NotASender(error) => format!("{}.", capital(&error.to_string())),
             Self::TooManySenders(limit) => format!("The lists can have {limit} senders together."),
-            Self::TextTooLong(limit) => format!("This text is too long. It can have {}.", size(*limit as u64)),
+            Self::TextTooLong(limit) => t.text_too_long(size(*limit as u64)).into_owned(),
             Self::MailboxNameMissing => "Enter a name for the mailbox.".to_owned(),
             Self::ContactNameMissing => "Enter a name or an address.".to_owned(),
             Self::WrongAddress(address, reason) => format!("“{address}” isn’t a valid address: {reason}."),
@@ -172,26 +168,22 @@ impl Problem {
             Self::NothingSelected => "Select the messages that you want to restore.".to_owned(),
             Self::DeviceNameMissing => "Enter a name for the device, such as Anna’s phone.".to_owned(),
             Self::FileMissing => "Choose a file first.".to_owned(),
-            Self::CodesNotChecked => {
-                "This service can’t check codes from authenticator apps at the moment. That is a fault of the service, not yours. \
-                 Enter one of your recovery codes, or try again later."
-                    .to_owned()
-            }
+            Self::CodesNotChecked => t.signin_codes_not_checked().into_owned(),
             Self::Directory(DirectoryError::NoSecretsKey(_)) => {
                 "This service can’t store new secrets at the moment: its secrets key is missing. Ask your administrator, then try \
                  again."
                     .to_owned()
             }
-            Self::RecipientMissing => "Add at least one recipient.".to_owned(),
+            Self::RecipientMissing => t.compose_no_recipient().into_owned(),
             Self::WrongRecipients(named, further) => {
-                let more = if *further > 0 { format!(" And {further} more.") } else { String::new() };
-                format!("Check the recipients. {}.{more}", named.join(". "))
+                let said = t.compose_wrong_recipients(named.join(". "));
+                if *further > 0 { format!("{said} {}", t.compose_more_wrong(*further)) } else { said.into_owned() }
             }
             Self::TooManyRecipients { limit, count } => {
-                format!("A message can have at most {limit} recipients. This one has {count}.")
+                t.compose_too_many(*count, *limit).into_owned()
             }
             Self::MessageRefused(why) => why.clone(),
-            Self::SendRefused(why) => format!("Not sent: {}.", why.trim_end_matches('.')),
+            Self::SendRefused(why) => t.compose_not_sent(why.trim_end_matches('.')).into_owned(),
             Self::Field(what) => what.clone(),
             Self::RulesClash(rules::Clash::Dollar) => {
                 "The characters ${ can’t be used in rules while a rule replies to messages. Remove them from the texts.".to_owned()
@@ -228,7 +220,7 @@ fn rules_refused(error: &RulesError) -> String {
 
 /// What an account is told that has no storage left.
 pub fn storage_full(used: u64, limit: u64) -> String {
-    format!("Your storage is full: {} of {} used. Delete large messages, then try again.", size(used), size(limit))
+    texts().compose_storage_full(size(limit), size(used)).into_owned()
 }
 
 impl From<DirectoryError> for Problem {

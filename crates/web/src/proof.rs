@@ -4,6 +4,8 @@
 
 use mailkit::results::{self, MethodResult};
 
+use crate::language::texts;
+
 /// The longest name of a list (RFC 2919 section 3).
 const MAX_LIST_BYTES: usize = 255;
 
@@ -38,45 +40,30 @@ impl Proof {
             signers.iter().map(String::as_str).chain(envelope(&results)).any(|name| is_below(list, name))
         });
         let is_unsure = results.iter().any(|result| result.result == "temperror");
-        let named = if domain.is_empty() { "its sender".to_owned() } else { domain.clone() };
+        let t = texts();
+        let named = if domain.is_empty() { t.proof_sender().into_owned() } else { domain.clone() };
         let (code, is_bad, warning) = match () {
-            () if of(&results, "x-own-domain").is_some() => (
-                "forged-own",
-                true,
-                format!(
-                    "This message was not sent by {author}: it came from outside without a sign-in. Don’t trust it."
-                ),
-            ),
+            () if of(&results, "x-own-domain").is_some() => {
+                ("forged-own", true, t.proof_forged_own(author).into_owned())
+            }
             () if is_verified => ("verified", false, String::new()),
-            () if list.is_some() => ("list", false, through(list.as_deref().unwrap_or_default(), &named)),
-            () if dmarc == Some("fail") => {
-                ("failed", true, format!("This message could not be verified to come from {named}. It may be forged."))
+            () if list.is_some() => {
+                ("list", false, t.proof_list(&named, list.as_deref().unwrap_or_default()).into_owned())
             }
-            () if is_unsure => (
-                "unchecked",
-                false,
-                format!(
-                    "This message could not be verified to come from {named}: the check didn’t get an answer in time."
-                ),
-            ),
+            () if dmarc == Some("fail") => ("failed", true, t.proof_failed(&named).into_owned()),
+            () if is_unsure => ("unchecked", false, t.proof_unchecked(&named).into_owned()),
             () if !others.is_empty() => {
-                ("other-signer", false, format!("Signed by {}, sent for {named}.", others.join(", ")))
+                ("other-signer", false, t.proof_other_signer(&named, others.join(", ")).into_owned())
             }
-            () => ("unverified", false, format!("This message could not be verified to come from {named}.")),
+            () => ("unverified", false, t.proof_unverified(&named).into_owned()),
         };
         let mut summary = summary(&results, is_verified, &named, &signers);
         if let Some(list) = list {
-            summary.push_str(&format!("; through the mailing list {list}"));
+            summary.push_str("; ");
+            summary.push_str(&t.proof_through_list(list));
         }
         Some(Self { code, warning, is_bad, summary })
     }
-}
-
-/// What a reader should know of a message that came through a list and is not proved to be its author's.
-fn through(list: &str, named: &str) -> String {
-    format!(
-        "Sent through the mailing list {list}, which often changes messages. So it could not be verified to come from {named}."
-    )
 }
 
 /// The list of a `List-Id` field (RFC 2919), in lower case: a domain name.
@@ -118,12 +105,14 @@ fn is_below(name: &str, domain: &str) -> bool {
 }
 
 fn summary(results: &[MethodResult], is_verified: bool, domain: &str, signers: &[String]) -> String {
-    let mut parts = vec![if is_verified { format!("{domain}, verified") } else { format!("{domain}, not verified") }];
+    let t = texts();
+    let first = if is_verified { t.proof_is_verified(domain) } else { t.proof_is_not_verified(domain) };
+    let mut parts = vec![first.into_owned()];
     if !signers.is_empty() {
-        parts.push(format!("signed by {}", signers.join(", ")));
+        parts.push(t.proof_signed_by(signers.join(", ")).into_owned());
     }
     if let Some(name) = envelope(results) {
-        parts.push(format!("sent by a server of {name}"));
+        parts.push(t.proof_sent_by(name).into_owned());
     }
     for method in ["dmarc", "dkim", "spf"] {
         if let Some(result) = of(results, method).filter(|result| !matches!(*result, "pass" | "none")) {

@@ -240,7 +240,7 @@ fn fill(caller: &Caller, conversation: &Conversation<'_>, place: &Place) -> Resu
     Ok(Reading {
         thread,
         id: if place.q.is_some() { format!("{}.{thread}", mailbox.id) } else { thread.to_string() },
-        subject: rows.first().map_or("", |row| subject(&row.parsed.subject)).to_owned(),
+        subject: rows.first().map_or_else(String::new, |row| subject(&row.parsed.subject)),
         starred: rows.iter().any(|row| row.flags.flagged()),
         snoozed: snoozed.as_ref().map(|until| crate::snooze::told(&calendar, *until)),
         first: first_to_read(&messages),
@@ -271,11 +271,12 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
     let from = parsed.from.first().unwrap_or(&nobody);
     let (initial, hue) = avatar(&from.name, &from.address);
     let named = |a: &DisplayAddress| if a.name.is_empty() { a.address.clone() } else { a.name.clone() };
-    let short = |a: &DisplayAddress| if caller.is_me(&a.address) { "me".to_owned() } else { named(a) };
+    let short =
+        |a: &DisplayAddress| if caller.is_me(&a.address) { caller.texts.list_me().into_owned() } else { named(a) };
     let mut to: Vec<String> = parsed.to.iter().chain(&parsed.cc).take(4).map(short).collect();
     let further = (parsed.to.len() + parsed.cc.len()).saturating_sub(to.len());
     if further > 0 {
-        to.push(format!("{further} more"));
+        to.push(caller.texts.message_more_people(further).into_owned());
     }
     Message {
         id: row.email_id,
@@ -286,7 +287,7 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
         unread: false,
         draft: row.flags.contains(SystemFlag::Draft),
         from_name: if from.address.is_empty() && from.name.is_empty() {
-            "(unknown sender)".to_owned()
+            caller.texts.message_unknown_sender().into_owned()
         } else {
             named(from)
         },
@@ -296,7 +297,7 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
         contact: None,
         initial,
         hue,
-        to_short: if to.is_empty() { "undisclosed recipients".to_owned() } else { to.join(", ") },
+        to_short: if to.is_empty() { caller.texts.message_undisclosed().into_owned() } else { to.join(", ") },
         from_full: in_full(&parsed.from),
         to_full: in_full(&parsed.to),
         cc_full: in_full(&parsed.cc),

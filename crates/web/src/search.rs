@@ -15,7 +15,8 @@ use mailstore::{
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
-use crate::listing::{Place, count, subject};
+use crate::language::texts;
+use crate::listing::{Place, subject};
 use crate::query::{Asked, Searcher, in_zone, understand};
 use crate::shell::{self, label, role_name};
 use crate::templates::{Chip, FIRST, List, MailboxPage, Row};
@@ -83,14 +84,15 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
     let first = format!("/search?q={}", form_urlencoded(&typed));
     let open = open.map(|(_, thread)| thread);
     let rows = lines(caller, &found[shown.clone()], &mailboxes, place, open)?;
+    let t = caller.texts;
     let all = match (typed.is_empty(), hits.len() >= MAX_HITS) {
         (true, _) => String::new(),
-        (false, true) => format!("the newest {}", count(found.len() as u32, "conversation")),
-        (false, false) => count(found.len() as u32, "conversation"),
+        (false, true) => t.search_newest(t.conversations(found.len())).into_owned(),
+        (false, false) => t.conversations(found.len()).into_owned(),
     };
     Ok(List {
         aging: String::new(),
-        title: "Search".to_owned(),
+        title: t.search().into_owned(),
         subtitle: all.clone(),
         mailbox: "all".to_owned(),
         role: "search",
@@ -102,17 +104,17 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
         range: if found.is_empty() {
             String::new()
         } else {
-            format!("{}\u{2013}{} of {}", shown.start + 1, shown.end, found.len())
+            t.search_range(shown.start + 1, shown.end, found.len()).into_owned()
         },
         can_empty: false,
-        unread: String::new(),
+        unread: 0,
         everything: None,
         upto: 0,
         rows,
         problems: asked.problems,
         chips: if typed.is_empty() { Vec::new() } else { chips(&typed) },
         empty_icon: "search",
-        empty_title: if typed.is_empty() { "What are you looking for?" } else { "Nothing found" },
+        empty_title: if typed.is_empty() { t.search_what() } else { t.search_nothing() },
         empty_text: String::new(),
         // Where nothing is found, the list beside it says so.
         reading_title: if found.is_empty() { String::new() } else { all },
@@ -135,8 +137,7 @@ fn scope(asked: &mut Asked, mailboxes: &[Mailbox]) -> SearchScope {
             SearchScope::Everywhere
         }
         (Some(name), Some(ids)) if ids.is_empty() => {
-            let problem = format!("There is no mailbox \u{201c}{name}\u{201d}. All mail is searched instead.");
-            asked.problems.push(problem);
+            asked.problems.push(texts().search_no_mailbox(name).into_owned());
             SearchScope::Mail
         }
         (_, Some(ids)) => SearchScope::Mailboxes(ids),
@@ -224,17 +225,18 @@ fn page_of(found: &[(&SearchHit, u32)], place: &Place, limit: usize) -> Range<us
 
 /// What narrows a search down, to be switched on and off.
 fn chips(typed: &str) -> Vec<Chip> {
-    const TERMS: [(&str, &str); 4] = [
-        ("is:unread", "Unread"),
-        ("is:starred", "Starred"),
-        ("has:attachment", "With attachment"),
-        ("in:anywhere", "Include Trash and Spam"),
+    let t = texts();
+    let terms = [
+        ("is:unread", t.search_unread()),
+        ("is:starred", t.search_starred()),
+        ("has:attachment", t.search_attachment()),
+        ("in:anywhere", t.search_everywhere()),
     ];
     let words: Vec<&str> = typed.split_whitespace().collect();
     let save = format!("/searches?q={}", form_urlencoded(typed));
-    let save = (!typed.is_empty()).then_some(Chip { text: "Save this search", href: save, on: false });
-    TERMS
-        .iter()
+    let save = (!typed.is_empty()).then_some(Chip { text: t.search_save(), href: save, on: false });
+    terms
+        .into_iter()
         .map(|(term, text)| {
             let on = words.iter().any(|word| word.eq_ignore_ascii_case(term));
             let mut other: Vec<&str> = words.iter().copied().filter(|word| !word.eq_ignore_ascii_case(term)).collect();
@@ -265,12 +267,12 @@ fn line(caller: &Caller, row: &MessageRow, outgoing: bool) -> Row {
     let name = if first.name.is_empty() { first.address.clone() } else { first.name.clone() };
     // What came from outside may only claim to be by the reader.
     let is_me = caller.is_me(&first.address) && (outgoing || !mailkit::results::is_there(row.body.prefix()));
-    let name = if is_me { "me".to_owned() } else { name };
+    let name = if is_me { caller.texts.list_me().into_owned() } else { name };
     let (initial, hue) = avatar(&first.name, &first.address);
     Row {
         id: String::new(),
         href: String::new(),
-        who: if outgoing { format!("To: {name}") } else { name },
+        who: if outgoing { caller.texts.list_to(name).into_owned() } else { name },
         initial,
         hue,
         total: 1,
@@ -279,7 +281,7 @@ fn line(caller: &Caller, row: &MessageRow, outgoing: bool) -> Row {
         unread: !row.flags.seen(),
         starred: row.flags.flagged(),
         attachment: row.has_attachment,
-        subject: subject(&parsed.subject).to_owned(),
+        subject: subject(&parsed.subject),
         preview: parsed.preview.clone(),
         when: caller.calendar().when(row.internal_date_ms),
     }

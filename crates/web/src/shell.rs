@@ -4,6 +4,7 @@ use mailstore::{Mailbox, MailboxId, Role};
 
 use crate::caller::Caller;
 use crate::error::Result;
+use crate::language::texts;
 use crate::templates::{MailboxItem, Shell, Space};
 use crate::text::avatar;
 use crate::time::size;
@@ -65,10 +66,15 @@ fn item(mailbox: &Mailbox, all: &[Mailbox], current: Option<MailboxId>) -> Mailb
 
 /// What people call a mailbox.
 pub fn label(mailbox: &Mailbox) -> String {
-    match mailbox.role {
-        Some(Role::Inbox) => "Inbox".to_owned(),
-        Some(Role::Junk) if mailbox.name.as_str() == "Junk" => "Spam".to_owned(),
-        _ => mailbox.name.as_str().to_owned(),
+    let t = texts();
+    match (mailbox.role, mailbox.name.as_str()) {
+        (Some(Role::Inbox), _) => t.inbox().into_owned(),
+        (Some(Role::Drafts), "Drafts") => t.drafts().into_owned(),
+        (Some(Role::Sent), "Sent") => t.sent().into_owned(),
+        (Some(Role::Archive), "Archive") => t.archive().into_owned(),
+        (Some(Role::Junk), "Junk") => t.spam().into_owned(),
+        (Some(Role::Trash), "Trash") => t.trash().into_owned(),
+        (_, name) => name.to_owned(),
     }
 }
 
@@ -89,6 +95,6 @@ fn space(caller: &Caller) -> Result<Option<Space>> {
     let quota = caller.site.mailstore.quota(caller.realm)?;
     Ok(quota.limit_bytes.filter(|limit| *limit > 0).map(|limit| Space {
         percent: (quota.used_bytes.saturating_mul(100) / limit).min(100),
-        text: format!("{} of {} used", size(quota.used_bytes), size(limit)),
+        text: texts().storage(size(limit), size(quota.used_bytes)).into_owned(),
     }))
 }

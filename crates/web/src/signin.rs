@@ -18,6 +18,7 @@ use crate::caller::Caller;
 use crate::cookies::{Jar, Peer};
 use crate::error::{Fault, Result};
 use crate::forms::{Posted, local};
+use crate::language::texts;
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::view::{self, Page, fresh_key};
@@ -93,7 +94,7 @@ pub async fn page(
     {
         return Ok(Redirect::to(&next).into_response());
     }
-    Ok(visitor_page(&jar, "Sign in", StatusCode::OK, |page| SignInPage {
+    Ok(visitor_page(&jar, &texts().signin(), StatusCode::OK, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: jar.host().to_owned(),
         next,
@@ -170,7 +171,7 @@ pub async fn post(
                 (StatusCode::SERVICE_UNAVAILABLE, Some(Problem::CodesNotChecked), true)
             }
             Err(AuthError::Unavailable) => {
-                let text = "You can’t sign in right now. Try again in a moment.".to_owned();
+                let text = texts().signin_not_now().into_owned();
                 return Err(Fault::Unavailable(std::time::Duration::from_secs(15), text));
             }
         };
@@ -194,15 +195,15 @@ fn missing(form: &Posted) -> Wrong {
     let mut wrong = Wrong::default();
     if !form.get("ticket").is_empty() {
         if form.get("code").trim().is_empty() {
-            wrong.add("code", "Enter the code or one of your recovery codes.");
+            wrong.add("code", &*texts().signin_enter_code());
         }
         return wrong;
     }
     if form.get("login").trim().is_empty() {
-        wrong.add("login", "Enter your email address.");
+        wrong.add("login", &*texts().signin_enter_address());
     }
     if form.get("password").is_empty() {
-        wrong.add("password", "Enter your password.");
+        wrong.add("password", &*texts().signin_enter_password());
     }
     wrong
 }
@@ -211,7 +212,7 @@ fn missing(form: &Posted) -> Wrong {
 fn refusal(site: &Site, jar: &Jar, form: &Posted, wrong: Wrong, ask_code: bool) -> Response {
     let ticket = form.get("ticket");
     let kept = if site.second_steps.holds(ticket) { ticket.to_owned() } else { String::new() };
-    visitor_page(jar, "Sign in", StatusCode::UNPROCESSABLE_ENTITY, |page| SignInPage {
+    visitor_page(jar, &texts().signin(), StatusCode::UNPROCESSABLE_ENTITY, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: jar.host().to_owned(),
         next: form.local("next"),
@@ -234,7 +235,7 @@ struct Step {
 
 fn sign_in_page(site: &Site, jar: &Jar, form: &Posted, step: Step) -> Response {
     let Step { status, problem, ask_code, ticket } = step;
-    visitor_page(jar, "Sign in", status, |page| SignInPage {
+    visitor_page(jar, &texts().signin(), status, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: jar.host().to_owned(),
         next: form.local("next"),

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use mailstore::{EmailId, MailboxId, ThreadId};
+use texts::Text;
 
 use crate::identity::Writer;
 use crate::problem::Problem;
@@ -94,7 +95,7 @@ pub struct Notice {
     /// What `/undo` is given to take it back.
     pub undo: Option<String>,
     /// A link: where, and what it says.
-    pub link: Option<(String, &'static str)>,
+    pub link: Option<(String, Text)>,
     /// Where to go after the undo.
     pub back: String,
 }
@@ -125,7 +126,7 @@ pub struct List {
     /// Whether the mailbox may be emptied with one button.
     pub can_empty: bool,
     /// How many messages *Mark all as read* changes; 0 hides it.
-    pub unread: String,
+    pub unread: u32,
     /// What *Select all* offers, if there is more than the page shows: `296 messages in Inbox`.
     pub everything: Option<String>,
     /// The last UID that the page knows: what comes later is in no act on all of the mailbox.
@@ -141,7 +142,7 @@ pub struct List {
     /// For when there are none.
     pub empty_icon: &'static str,
     /// For when there are none.
-    pub empty_title: &'static str,
+    pub empty_title: Text,
     /// For when there are none.
     pub empty_text: String,
     /// What the reading pane says while nothing is open; empty is nothing.
@@ -155,7 +156,7 @@ pub const FIRST: &str = "#first";
 #[derive(Clone, Debug)]
 pub struct Chip {
     /// What it says.
-    pub text: &'static str,
+    pub text: Text,
     /// The search with it, or without it if it is on.
     pub href: String,
     /// Whether it is on.
@@ -397,7 +398,7 @@ pub struct ComposePage {
     /// Surroundings.
     pub shell: Shell,
     /// `New message`, `Reply`…
-    pub heading: &'static str,
+    pub heading: Text,
     /// What was typed.
     pub form: Form,
     /// As whom the account may write.

@@ -5,6 +5,9 @@ use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
+use texts::Texts;
+
+use crate::language::texts;
 use crate::query::day::Custom;
 
 /// A moment in the forms that a page needs.
@@ -43,18 +46,21 @@ pub struct Forms {
     pub twelve_hours: bool,
     /// The day that weeks begin with.
     pub first_weekday: Weekday,
+    /// In which language.
+    pub texts: Texts,
 }
 
 impl Default for Forms {
     fn default() -> Self {
-        Self { dates: Dates::Words, twelve_hours: false, first_weekday: Weekday::Monday }
+        Self { dates: Dates::Words, twelve_hours: false, first_weekday: Weekday::Monday, texts: Texts::default() }
     }
 }
 
 impl Forms {
     /// As an account's owner has chosen.
-    pub fn of(display: &Display) -> Self {
-        let first = i8::try_from(display.first_weekday).ok();
+    pub fn of(display: &Display, texts: Texts) -> Self {
+        let usual = texts.language().first_weekday();
+        let first = i8::try_from(display.first_weekday).ok().filter(|first| *first > 0).unwrap_or(usual);
         Self {
             dates: match display.dates.as_str() {
                 "iso" => Dates::Iso,
@@ -64,9 +70,8 @@ impl Forms {
                 _ => Dates::Words,
             },
             twelve_hours: display.clock == 12,
-            first_weekday: first
-                .and_then(|first| Weekday::from_monday_one_offset(first).ok())
-                .unwrap_or(Weekday::Monday),
+            texts,
+            first_weekday: Weekday::from_monday_one_offset(first).unwrap_or(Weekday::Monday),
         }
     }
 
@@ -81,7 +86,11 @@ impl Forms {
     }
 
     fn time(self, then: &ZonedDateTime) -> String {
-        then.strftime(if self.twelve_hours { "%-I:%M %p" } else { "%H:%M" }).to_string()
+        if !self.twelve_hours {
+            return then.strftime("%H:%M").to_string();
+        }
+        let time = then.strftime("%-I:%M").to_string();
+        if then.hour() < 12 { self.texts.time_am(time) } else { self.texts.time_pm(time) }.into_owned()
     }
 
     /// A day in numbers, if that is how days are written.
@@ -98,13 +107,23 @@ impl Forms {
 
     /// A day in few letters, with the year unless it is this one.
     fn short_day(self, day: Date, this_year: i16) -> String {
-        let form = if day.year() == this_year { "%-d %b" } else { "%-d %b %Y" };
-        self.numbers(day).unwrap_or_else(|| day.strftime(form).to_string())
+        self.numbers(day).unwrap_or_else(|| {
+            let month = self.texts.month_short(day.month());
+            if day.year() == this_year {
+                self.texts.date_short(day.day(), month)
+            } else {
+                self.texts.date_short_year(day.day(), month, day.year().to_string())
+            }
+            .into_owned()
+        })
     }
 
     /// A day: `23 November 2026`.
     pub fn day(self, day: Date) -> String {
-        self.numbers(day).unwrap_or_else(|| day.strftime("%-d %B %Y").to_string())
+        self.numbers(day).unwrap_or_else(|| {
+            let month = self.texts.month(day.month());
+            self.texts.date_day(day.day(), month, day.year().to_string()).into_owned()
+        })
     }
 }
 
@@ -164,27 +183,34 @@ impl Calendar {
         };
         let short = match days {
             0 => self.forms.time(&then),
-            1 => "Yesterday".to_owned(),
-            2..=6 => then.strftime("%A").to_string(),
+            1 => self.forms.texts.yesterday().into_owned(),
+            2..=6 => self.weekday(&then),
             _ => self.forms.short_day(then.date(), self.now.year()),
         };
         When {
             iso: then.timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             short,
-            full: format!("{} {}, {}", then.strftime("%A"), self.forms.day(then.date()), self.forms.time(&then)),
+            full: {
+                let (date, time) = (self.forms.day(then.date()), self.forms.time(&then));
+                self.forms.texts.date_full(date, time, self.weekday(&then)).into_owned()
+            },
         }
+    }
+
+    fn weekday(&self, then: &ZonedDateTime) -> String {
+        self.forms.texts.weekday(then.weekday().to_monday_one_offset()).into_owned()
     }
 
     /// How long ago, roughly, for lists of devices.
     pub fn ago(&self, ms: i64) -> String {
         let minutes = (self.now.timestamp().as_millisecond().saturating_sub(ms)) / 60_000;
+        let t = self.forms.texts;
         match minutes {
-            ..=1 => "just now".to_owned(),
-            2..=59 => format!("{minutes} minutes ago"),
-            60..=119 => "an hour ago".to_owned(),
-            120..=1439 => format!("{} hours ago", minutes / 60),
-            1440..=2879 => "yesterday".to_owned(),
-            2880..=43_199 => format!("{} days ago", minutes / 1440),
+            ..=1 => t.ago_now().into_owned(),
+            2..=59 => t.ago_minutes(minutes).into_owned(),
+            60..=1439 => t.ago_hours(minutes / 60).into_owned(),
+            1440..=2879 => t.ago_yesterday().into_owned(),
+            2880..=43_199 => t.ago_days(minutes / 1440).into_owned(),
             _ => self.when(ms).short,
         }
     }
@@ -195,9 +221,11 @@ impl Calendar {
         let then = self.zoned(ms);
         let forms = match self.forms.dates {
             Dates::DayFirst | Dates::MonthFirst => Forms { dates: Dates::Iso, ..self.forms },
+            // Names of months are read in English alone.
+            Dates::Words if self.forms.texts != Texts::default() => Forms { dates: Dates::Iso, ..self.forms },
             _ => self.forms,
         };
-        (forms.day(then.date()), forms.time(&then))
+        (forms.day(then.date()), Forms { texts: Texts::default(), ..forms }.time(&then))
     }
 
     /// Day and time in few letters: `23 Nov 14:02`, with the year unless it is this one.
@@ -227,7 +255,7 @@ impl Calendar {
     /// The line above a quoted message.
     pub fn attribution(&self, ms: i64, who: &str) -> String {
         let at = self.zoned(ms);
-        format!("On {} at {}, {who} wrote:", self.forms.day(at.date()), self.forms.time(&at))
+        self.forms.texts.attribution(self.forms.day(at.date()), self.forms.time(&at), who).into_owned()
     }
 
     fn zoned(&self, ms: i64) -> ZonedDateTime {
@@ -238,20 +266,20 @@ impl Calendar {
 
 /// Bytes in the unit people would use.
 pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} bytes");
-    }
+    let t = texts();
+    let units = [Texts::size_kb, Texts::size_mb, Texts::size_gb, Texts::size_tb];
     let mut value = bytes as f64;
-    let mut unit = "";
-    for name in UNITS {
+    let mut unit = None;
+    for name in units {
         if value < 999.5 {
             break;
         }
         value /= 1000.0;
-        unit = name;
+        unit = Some(name);
     }
-    if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+    let Some(unit) = unit else { return t.size_bytes(bytes).into_owned() };
+    let number = if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") };
+    unit(t, t.decimal(&number)).into_owned()
 }
 
 /// Bytes as people type them into a field: in the largest decimal unit, with up to three decimals. What was not typed in such
@@ -299,7 +327,7 @@ mod tests {
             ("month-first", 12, "11/12/2026", "Thursday 11/12/2026, 2:02 PM", "01/06/2024 12:30 AM"),
         ] {
             let display = Display { dates: dates.to_owned(), clock, ..Display::default() };
-            let calendar = calendar().showing(Forms::of(&display));
+            let calendar = calendar().showing(Forms::of(&display, Texts::default()));
             let when = calendar.when(at);
             assert_eq!((when.short.as_str(), when.full.as_str()), (short, full), "{dates}");
             assert_eq!(calendar.stamp(old), stamp, "{dates}");

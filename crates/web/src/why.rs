@@ -3,6 +3,7 @@
 use filter::spam::{FIELD, Score};
 use mailstore::{Mailbox, MessageRow, Role};
 
+use crate::language::texts;
 use crate::templates::Why;
 
 /// Whether a mailbox is Spam, or lies below it.
@@ -17,15 +18,15 @@ pub fn of(row: &MessageRow, is_junk: bool) -> Option<Why> {
     let value = mailkit::headers::value(row.body.prefix(), FIELD);
     let judged = value.and_then(|value| Score::from_field(&String::from_utf8_lossy(&value)));
     let Some((was_spam, limit, score)) = judged else {
-        return is_junk.then(|| plain("moved", "This message was moved to Spam."));
+        return is_junk.then(|| plain("moved", &texts().why_was_moved()));
     };
     let reasons = score.reasons().iter().map(|reason| (reason.points.to_string(), reason.line.clone())).collect();
     let (code, line) = match (is_junk, was_spam) {
-        (true, false) => ("moved", "You moved this message to Spam.".to_owned()),
-        (false, true) => ("rescued", "You moved this message out of Spam.".to_owned()),
+        (true, false) => ("moved", texts().why_moved().into_owned()),
+        (false, true) => ("rescued", texts().why_rescued().into_owned()),
         _ => match score.main(was_spam) {
             Some(reason) => (reason.code.as_str(), format!("{}.", reason.line.trim_end_matches('.'))),
-            None => ("nothing", "There is no sign of spam.".to_owned()),
+            None => ("nothing", texts().why_nothing().into_owned()),
         },
     };
     Some(Why {

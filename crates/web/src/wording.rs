@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crate::language::texts;
+
 /// A duration in words.
 pub fn words_for(wait: Duration) -> String {
     match wait.as_secs() {
-        ..=1 => "a second".to_owned(),
-        seconds @ 2..=90 => format!("{seconds} seconds"),
-        seconds => format!("{} minutes", seconds.div_ceil(60)),
+        seconds @ ..=90 => texts().seconds(seconds.max(1)).into_owned(),
+        seconds => texts().minutes(seconds.div_ceil(60)).into_owned(),
     }
 }
 

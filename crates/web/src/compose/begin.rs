@@ -8,6 +8,8 @@ use serde::Deserialize;
 use super::forward::{self, KEPT, SEPARATOR};
 use super::parts::{Attached, forwarded_header, is_sendable, list, read_again};
 use super::{again, draft, quoted};
+use texts::Text;
+
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::forms::local;
@@ -39,7 +41,7 @@ pub struct Wanted {
 }
 
 /// Heading, form and files.
-pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec<Attached>)> {
+pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(Text, Form, Vec<Attached>)> {
     let back = wanted.back.as_deref().and_then(local).unwrap_or("/mail/inbox").to_owned();
     let blank = Form { key: view::fresh_key(), back, from: caller.writes_from(), ..Form::default() };
     if let Some(id) = &wanted.draft {
@@ -72,7 +74,11 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
         form.bcc = writer.bcc;
         let form = Form { key: blank.key, back: blank.back, ..form };
         let files = draft::attached(caller, &form)?;
-        return Ok((if how == "forward" { "Forward" } else { "Reply" }, form, files));
+        return Ok((
+            if how == "forward" { caller.texts.message_forward() } else { caller.texts.message_reply() },
+            form,
+            files,
+        ));
     }
     if let Some(id) = &wanted.again {
         return write_again(caller, id, blank);
@@ -90,11 +96,11 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
         text,
         ..blank
     };
-    Ok(("New message", form, Vec::new()))
+    Ok((caller.texts.compose_new(), form, Vec::new()))
 }
 
 /// The form of a draft that is gone on with, with its files.
-fn go_on(caller: &Caller, id: &str, blank: Form) -> Result<(&'static str, Form, Vec<Attached>)> {
+fn go_on(caller: &Caller, id: &str, blank: Form) -> Result<(Text, Form, Vec<Attached>)> {
     let (email, raw) = message::load(caller, id)?;
     let inline = |_: &str| String::new();
     let shown = show(&raw, &email.parsed, &ReadOptions { remote_images: false, inline_url: &inline });
@@ -117,11 +123,11 @@ fn go_on(caller: &Caller, id: &str, blank: Form) -> Result<(&'static str, Form, 
         None => form,
     };
     let files = draft::attached(caller, &form)?;
-    Ok(("Draft", form, files))
+    Ok((caller.texts.message_draft(), form, files))
 }
 
 /// The form for those whom a message did not reach, with its text and files.
-fn write_again(caller: &Caller, report: &str, blank: Form) -> Result<(&'static str, Form, Vec<Attached>)> {
+fn write_again(caller: &Caller, report: &str, blank: Form) -> Result<(Text, Form, Vec<Attached>)> {
     let failed = again::of_report(caller, report)?;
     let Some(failed) = failed else { return Err(Fault::NotFound("The undelivered message no longer exists.")) };
     let inline = |_: &str| String::new();
@@ -135,7 +141,7 @@ fn write_again(caller: &Caller, report: &str, blank: Form) -> Result<(&'static s
         text: shown.text.trim_end_matches('\n').to_owned(),
         ..blank
     };
-    Ok(("New message", form, failed.files()))
+    Ok((caller.texts.compose_new(), form, failed.files()))
 }
 
 fn reply(caller: &Caller, email: &Email, header: &Parsed, text: &str, signature: &str, all: bool) -> Form {

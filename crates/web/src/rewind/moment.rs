@@ -113,17 +113,19 @@ mod tests {
 
     #[test]
     fn what_the_page_writes_into_the_fields_is_understood_when_it_comes_back() {
-        for dates in ["", "iso", "dots", "day-first", "month-first"] {
-            for clock in [0, 12, 24] {
-                let display = directory::Display { dates: dates.to_owned(), clock, ..Default::default() };
-                let calendar = calendar().showing(crate::time::Forms::of(&display));
-                // In summer and in winter, at midnight, at noon, on days that other forms take for months.
-                for at in
-                    ["2026-07-04T09:05:00Z", "2026-01-02T22:00:00Z", "2025-12-11T10:00:00Z", "2024-02-29T23:59:00Z"]
-                {
-                    let at = at.parse::<Timestamp>().unwrap().as_millisecond();
-                    let (day, time) = calendar.day_and_time(at);
-                    assert_eq!(read(&day, &time, &calendar), Ok(at), "{day} {time}");
+        for texts in texts::Language::ALL.map(texts::Texts::of) {
+            for dates in ["", "iso", "dots", "day-first", "month-first"] {
+                for clock in [0, 12, 24] {
+                    let display = directory::Display { dates: dates.to_owned(), clock, ..Default::default() };
+                    let calendar = calendar().showing(crate::time::Forms::of(&display, texts));
+                    // In summer and in winter, at midnight, at noon, on days that other forms take for months.
+                    for at in
+                        ["2026-07-04T09:05:00Z", "2026-01-02T22:00:00Z", "2025-12-11T10:00:00Z", "2024-02-29T23:59:00Z"]
+                    {
+                        let at = at.parse::<Timestamp>().unwrap().as_millisecond();
+                        let (day, time) = calendar.day_and_time(at);
+                        assert_eq!(read(&day, &time, &calendar), Ok(at), "{day} {time}");
+                    }
                 }
             }
         }

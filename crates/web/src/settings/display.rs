@@ -1,4 +1,4 @@
-//! The page of what one sees: density, theme, time zone, first day of the week, dates, clock.
+//! The page of what one sees: language, density, theme, time zone, first day of the week, dates, clock.
 
 use askama::Template;
 use axum::Extension;
@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use directory::{Display, MAX_SHORT_BYTES};
 use jiff::tz;
+use texts::{Language, Text, Texts};
 
 use super::common::{Ask, TABS, Tabs, surroundings};
 use crate::caller::Caller;
@@ -22,18 +23,40 @@ use crate::wrong::Wrong;
 
 const HERE: &str = "/settings/display";
 
-type Choices = &'static [(&'static str, &'static str)];
-const DENSITIES: Choices = &[("comfortable", "Comfortable"), ("", "Normal"), ("compact", "Compact")];
-const THEMES: Choices = &[("", "Match system"), ("light", "Light"), ("dark", "Dark")];
-const WEEKDAYS: &[(u32, &str)] = &[(0, "As usual in the language"), (1, "Monday"), (6, "Saturday"), (7, "Sunday")];
-const DATES: Choices = &[
-    ("", "30 November 2026"),
-    ("iso", "2026-11-30"),
-    ("dots", "30.11.2026"),
-    ("day-first", "30/11/2026"),
-    ("month-first", "11/30/2026"),
-];
-const CLOCKS: &[(u32, &str)] = &[(0, "14:02"), (12, "2:02 PM")];
+const DENSITIES: [&str; 3] = ["comfortable", "", "compact"];
+const THEMES: [&str; 3] = ["", "light", "dark"];
+const WEEKDAYS: [u32; 4] = [0, 1, 6, 7];
+const DATES: [&str; 5] = ["", "iso", "dots", "day-first", "month-first"];
+const CLOCKS: [u32; 2] = [0, 12];
+
+/// The choices of the page: what is kept of each, and what it is called.
+struct Choices {
+    densities: Vec<(&'static str, Text)>,
+    themes: Vec<(&'static str, Text)>,
+    weekdays: Vec<(u32, Text)>,
+    dates: Vec<(&'static str, Text)>,
+    clocks: Vec<(u32, Text)>,
+}
+
+impl Choices {
+    fn of(t: Texts) -> Self {
+        let day = |day: u32| t.weekday(day);
+        let usual = || t.display_weekday_usual(day(t.language().first_weekday().unsigned_abs().into()));
+        let weekdays = WEEKDAYS.into_iter().map(|first| (first, if first == 0 { usual() } else { day(first) }));
+        let names = [t.date_day(30, t.month(11), "2026"), "2026-11-30".into(), "30.11.2026".into()];
+        let names = names.into_iter().chain(["30/11/2026".into(), "11/30/2026".into()]);
+        Self {
+            densities: DENSITIES
+                .into_iter()
+                .zip([t.display_comfortable(), t.display_normal(), t.display_compact()])
+                .collect(),
+            themes: THEMES.into_iter().zip([t.display_system(), t.display_light(), t.display_dark()]).collect(),
+            weekdays: weekdays.collect(),
+            dates: DATES.into_iter().zip(names).collect(),
+            clocks: CLOCKS.into_iter().zip(["14:02".into(), t.time_pm("2:02")]).collect(),
+        }
+    }
+}
 
 #[derive(Template)]
 #[template(path = "settings_display.html")]
@@ -46,11 +69,10 @@ struct DisplayPage {
     ask: Option<Ask>,
     wrong: Wrong,
     display: Display,
-    densities: Choices,
-    themes: Choices,
-    weekdays: &'static [(u32, &'static str)],
-    dates: Choices,
-    clocks: &'static [(u32, &'static str)],
+    choices: Choices,
+    languages: [Language; 5],
+    /// What the language is as long as none is chosen.
+    browser_language: &'static str,
     /// Where the browser says that it is, if there is such a zone.
     browser_zone: Option<String>,
     /// Time zones by what stands before the slash.
@@ -94,12 +116,13 @@ async fn show(
     let mut extensions = axum::http::Extensions::new();
     extensions.insert(peer.map(|Extension(peer)| peer).unwrap_or_default());
     let jar = Jar::of(&headers, &extensions, &caller.site);
+    let browser_language = crate::language::wanted(&headers).name();
     let browser_zone = jar.zone().filter(|zone| tz::TimeZone::get(zone).is_ok()).map(str::to_owned);
     caller
         .blocking(move |caller| {
             let failed = !wrong.is_empty();
             let mut response = view::html(&DisplayPage {
-                page: caller.page("Display"),
+                page: caller.page(&caller.texts.tab_display()),
                 shell: surroundings(caller, done.as_deref(), HERE)?,
                 tabs: TABS,
                 here: HERE,
@@ -107,11 +130,9 @@ async fn show(
                 ask: None,
                 wrong,
                 display,
-                densities: DENSITIES,
-                themes: THEMES,
-                weekdays: WEEKDAYS,
-                dates: DATES,
-                clocks: CLOCKS,
+                choices: Choices::of(caller.texts),
+                languages: Language::ALL,
+                browser_language,
                 browser_zone,
                 regions: regions(),
             });
@@ -124,25 +145,25 @@ async fn show(
 }
 
 /// What was sent, if it is among the choices; else the first of the defaults.
-fn chosen(choices: Choices, sent: &str) -> String {
-    choices.iter().find(|(value, _)| *value == sent).map_or("", |(value, _)| value).to_owned()
+fn chosen(choices: &[&str], sent: &str) -> String {
+    if choices.contains(&sent) { sent.to_owned() } else { String::new() }
 }
 
-fn number(choices: &[(u32, &str)], sent: &str) -> u32 {
-    sent.parse().ok().filter(|sent| choices.iter().any(|(value, _)| value == sent)).unwrap_or_default()
+fn number(choices: &[u32], sent: &str) -> u32 {
+    sent.parse().ok().filter(|sent| choices.contains(sent)).unwrap_or_default()
 }
 
 /// `POST /settings/display`
 pub async fn save(caller: Caller, headers: HeaderMap, peer: Option<Extension<Peer>>, form: Posted) -> Result<Response> {
     let zone = form.get("zone").trim();
     let display = Display {
-        density: chosen(DENSITIES, form.get("density")),
-        theme: chosen(THEMES, form.get("theme")),
+        density: chosen(&DENSITIES, form.get("density")),
+        language: chosen(&Language::ALL.map(Language::tag), form.get("language")),
+        theme: chosen(&THEMES, form.get("theme")),
         time_zone: zone.chars().take(MAX_SHORT_BYTES).collect(),
-        first_weekday: number(WEEKDAYS, form.get("weekday")),
-        dates: chosen(DATES, form.get("dates")),
-        clock: number(CLOCKS, form.get("clock")),
-        ..caller.display.clone()
+        first_weekday: number(&WEEKDAYS, form.get("weekday")),
+        dates: chosen(&DATES, form.get("dates")),
+        clock: number(&CLOCKS, form.get("clock")),
     };
     if !zone.is_empty() && (zone.len() > MAX_SHORT_BYTES || tz::TimeZone::get(zone).is_err()) {
         let wrong = Wrong::of("zone", Problem::UnknownTimeZone(display.time_zone.clone()));

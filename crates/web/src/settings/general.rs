@@ -16,7 +16,8 @@ use crate::problem::Problem;
 use crate::templates::Shell;
 use crate::view::{self, Page};
 
-const HOLDS: &[(u32, &str)] = &[(1, "Off"), (5, "5 seconds"), (8, "8 seconds"), (15, "15 seconds"), (30, "30 seconds")];
+/// Seconds in which sending can be undone; 1 is not at all.
+const HOLDS: &[u32] = &[1, 5, 8, 15, 30];
 
 #[derive(Template)]
 #[template(path = "settings_general.html")]
@@ -29,7 +30,7 @@ struct GeneralPage {
     ask: Option<Ask>,
     name: String,
     signature: String,
-    holds: &'static [(u32, &'static str)],
+    holds: &'static [u32],
     hold: u32,
     pictures: bool,
     wrong: Wrong,
@@ -67,7 +68,7 @@ async fn shown(caller: Caller, settings: Settings, wrong: Wrong, done: Option<St
         .blocking(move |caller| {
             let refused = wrong.is_any();
             let mut response = view::html(&GeneralPage {
-                page: caller.page("Settings"),
+                page: caller.page(&caller.texts.settings()),
                 shell: surroundings(caller, done.as_deref(), "/settings")?,
                 tabs: TABS,
                 here: "/settings",
@@ -96,7 +97,7 @@ pub async fn save(caller: Caller, form: Posted) -> Result<Response> {
         display_name: form.get("name").trim().to_owned(),
         signature: form.get("signature").replace("\r\n", "\n").trim_end().to_owned(),
         remote_images: form.get("pictures") == "1",
-        undo_send_seconds: if HOLDS.iter().any(|(value, _)| *value == hold) { hold } else { old.undo_send_seconds },
+        undo_send_seconds: if HOLDS.contains(&hold) { hold } else { old.undo_send_seconds },
         ..old
     };
     let wrong = Wrong::with(&settings);

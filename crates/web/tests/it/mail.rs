@@ -90,7 +90,7 @@ async fn list_page_search_and_forward_agree_about_files() {
         );
         let filed = world.file("ann", inbox, raw.as_bytes()).await;
         let marked = browser.get(&format!("/search?q=subject:case{at}+has:attachment")).await.text();
-        assert_eq!(marked.contains("has an attachment"), *listed, "{name}");
+        assert_eq!(marked.contains("Has an attachment"), *listed, "{name}");
         let page = browser.get(&format!("/mail/inbox/{}", filed.thread_id)).await.text();
         let href =
             page.split("href=\"").find(|part| part.contains("/part/")).map(|part| part.split('"').next().unwrap());
@@ -332,6 +332,7 @@ async fn a_page_stays_below_60_kb_with_all_that_it_needs() {
         "keys.js",
         "live.js",
         "compose.js",
+        "texts.js",
         "zone.js",
         "icons.svg",
         "mark.svg",

@@ -10,6 +10,7 @@ mod fetching;
 mod finding;
 mod forwarding;
 mod identities;
+mod languages;
 mod lists;
 mod mail;
 mod masks;

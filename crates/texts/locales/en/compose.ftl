@@ -1,0 +1,30 @@
+# Writing.
+
+compose-new = New message
+compose-save = Save draft
+compose-back = Back
+compose-from = From
+compose-to = To
+compose-cc = Cc
+compose-bcc = Bcc
+compose-cc-bcc = Cc, Bcc
+compose-subject = Subject
+compose-text = Message
+compose-original = Include the original message with its formatting
+compose-original-images = Images in it: { $names }
+compose-original-title = The original message
+compose-as-text = Forward as text
+compose-attachments = Attachments
+compose-remove = Remove { $name }
+compose-send = Send
+compose-attach = Attach
+compose-attach-files = Attach files
+compose-add-files = Add files
+compose-discard = Discard draft
+compose-saved = Saved as draft
+compose-no-recipient = Add at least one recipient.
+compose-wrong-recipients = Check the recipients. { $which }.
+compose-more-wrong = And { $n } more.
+compose-too-many = A message can have at most { $limit } recipients. This one has { $count }.
+compose-not-sent = Not sent: { $why }.
+compose-storage-full = Your storage is full: { $used } of { $limit } used. Delete large messages, then try again.

@@ -1,0 +1,96 @@
+# Lists of conversations, and searching.
+
+list-select-page = Select all on this page
+list-empty-ask = Permanently delete everything in { $mailbox }?
+list-empty = Empty
+list-mark-all-read = { $n ->
+    [one] Mark { $n } message as read
+   *[other] Mark { $n } messages as read
+}
+list-newest = Newest messages
+list-actions = Actions for selected conversations
+list-clear = Clear selection
+not-spam = Not spam
+move-to-inbox = Move to Inbox
+report-spam = Report spam
+mark-read = Mark as read
+mark-unread = Mark as unread
+move-to = Move to another mailbox
+move-button = Move
+star = Star
+star-conversation = Star this conversation
+star-of = Star: { $subject }
+list-select-all = Select all { $what }
+list-select-of = Select: { $subject }
+list-in-mailbox = { $what } in { $mailbox }
+list-narrow = Narrow the search
+list-change = Change
+list-unread = Unread:
+list-found-of = { $found } of { $total }
+list-messages-mark = messages
+list-attachment = Has an attachment
+list-pages = Pages
+list-newer = Newer
+list-older = Older
+list-conversation = Conversation
+list-choose = Select a conversation. (Shortcut: { $keys }.)
+list-unread-count = { $n } unread
+list-no-unread = No unread messages
+list-me = me
+list-nobody = (nobody)
+list-to = To: { $who }
+no-subject = (no subject)
+start = Get started
+start-accounts = Create accounts for others
+start-dns = Set up DNS records
+start-devices = Connect your phone or mail app
+start-contacts = Import your contacts
+start-two-step = Turn on two-step sign-in
+aging-days = Messages are deleted { $days } after they come here.
+aging-never = Messages stay here until you delete them.
+
+empty-inbox = You’re all caught up
+empty-inbox-text = New mail appears here automatically.
+empty-drafts = No drafts
+empty-drafts-text = Messages that you haven’t sent yet are kept here.
+empty-sent = Nothing sent yet
+empty-sent-text = Copies of the messages that you send are kept here.
+empty-archive = Nothing archived
+empty-archive-text = Archive messages to keep them out of your inbox.
+empty-spam = No spam
+empty-spam-text = Messages that you report as spam go here.
+empty-trash = Trash is empty
+empty-trash-text = Deleted messages stay here until you empty Trash.
+empty-mailbox = Nothing here yet
+empty-mailbox-text = Move conversations here to keep them together.
+
+search = Search
+search-what = What are you looking for?
+search-nothing = Nothing found
+search-newest = the newest { $what }
+search-range = { $first }–{ $last } of { $total }
+search-no-mailbox = There is no mailbox “{ $name }”. All mail is searched instead.
+search-unread = Unread
+search-starred = Starred
+search-attachment = With attachment
+search-everywhere = Include Trash and Spam
+search-save = Save this search
+search-help = Matches must contain every word. Narrow your search with:
+search-help-from = sender
+search-help-to = recipient; also cc:, bcc:
+search-help-subject = the subject
+search-help-phrase = this exact phrase
+search-help-or = either word; { $example } keeps words together
+search-help-not = without that word
+search-help-in = one mailbox; { $example } includes Trash and Spam
+search-help-has = with a file; also has:image, has:pdf, has:document
+search-help-filename = name of a file
+search-help-is = also is:starred, is:answered
+search-help-after = also before:, on:, yesterday, 7d, "last week"
+search-help-larger = also smaller:
+
+unsnooze = Unsnooze
+unsnooze-to-inbox = Unsnooze: move to Inbox
+empty-snoozed = Nothing snoozed
+empty-snoozed-text = Snoozed messages return to your inbox at their time.
+act-snoozed = { $what } snoozed until { $until }.
