@@ -97,7 +97,7 @@ impl Exporter {
         let mut names = Names::default();
         for script in self.rules.list(realm)? {
             let text = self.rules.get(realm, &script.name)?;
-            let name = names.new(&format!("rules/{}", part(&script.name)), ".sieve");
+            let name = names.give(&format!("rules/{}", part(&script.name)), ".sieve");
             zip.add(&name, script.changed_ms, text.as_bytes())?;
         }
         let mut exported = Exported::default();
@@ -105,7 +105,7 @@ impl Exporter {
         let total = self.mailstore.quota(realm)?.messages;
         for mailbox in self.mailstore.mailboxes(realm)? {
             let parts: Vec<String> = mailbox.name.as_str().split('/').map(part).collect();
-            let folder = names.new(&format!("mail/{}", parts.join("/")), "");
+            let folder = names.give(&format!("mail/{}", parts.join("/")), "");
             let mut files = Files { exporter: self, account, zip: &mut zip, folder, lines: Vec::new() };
             match files.mailbox(&mailbox, &mut exported, &mut unreadable, &mut |done| tell(done, total)) {
                 // It was deleted in between.
@@ -249,7 +249,7 @@ fn rows(
 struct Names(HashSet<String>);
 
 impl Names {
-    fn new(&mut self, stem: &str, ending: &str) -> String {
+    fn give(&mut self, stem: &str, ending: &str) -> String {
         for number in 1.. {
             let name = if number == 1 { format!("{stem}{ending}") } else { format!("{stem} ({number}){ending}") };
             if self.0.insert(name.to_lowercase()) {

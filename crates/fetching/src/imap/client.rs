@@ -310,7 +310,7 @@ impl Client {
                         return Ok(Some((uid, text)));
                     }
                 }
-                other => self.pass(other, &mut asked.unasked)?,
+                other => Self::pass(other, &mut asked.unasked)?,
             }
         }
     }
@@ -359,7 +359,7 @@ impl Client {
                     None => return Err(Trouble::Protocol("it asks for more than there is".to_owned())),
                 },
                 other => {
-                    self.pass(other.clone(), &mut unasked)?;
+                    Self::pass(other.clone(), &mut unasked)?;
                     each(other)?;
                 }
             }
@@ -367,7 +367,7 @@ impl Client {
     }
 
     /// What comes besides: too much of it, or the end.
-    fn pass(&self, response: Response, unasked: &mut usize) -> Result<(), Trouble> {
+    fn pass(response: Response, unasked: &mut usize) -> Result<(), Trouble> {
         *unasked += 1;
         match response {
             _ if *unasked > MAX_UNASKED => Err(Trouble::Protocol("answers without end".to_owned())),

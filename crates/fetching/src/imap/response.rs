@@ -404,7 +404,7 @@ mod tests {
         for (line, delimiter, name) in [
             (r#"* LIST (\HasNoChildren \Sent) "/" "Gesendet""#, Some('/'), "Gesendet"),
             (r#"* LIST () "." INBOX.a"#, Some('.'), "INBOX.a"),
-            (r#"* LIST () NIL flat"#, None, "flat"),
+            ("* LIST () NIL flat", None, "flat"),
             (r#"* LIST () "\\" "a\\b\"c""#, Some('\\'), r#"a\b"c"#),
         ] {
             let Ok(Response::List(listed)) = one(line) else { panic!("{line}") };
