@@ -22,6 +22,10 @@ pub enum AccessChange {
     AppPasswordMade(String),
     /// App passwords were revoked: their names.
     AppPasswordsRevoked(Vec<String>),
+    /// A passkey was added, with this name.
+    PasskeyAdded(String),
+    /// Passkeys were removed: their names.
+    PasskeysRemoved(Vec<String>),
     /// Two-step sign-in was turned on.
     SecondFactorOn,
     /// Two-step sign-in was turned off.
@@ -39,6 +43,9 @@ impl AccessChange {
             Self::AppPasswordMade(_) => "An app password was created",
             Self::AppPasswordsRevoked(names) if names.len() > 1 => "App passwords were revoked",
             Self::AppPasswordsRevoked(_) => "An app password was revoked",
+            Self::PasskeyAdded(_) => "A passkey was added",
+            Self::PasskeysRemoved(names) if names.len() > 1 => "Passkeys were removed",
+            Self::PasskeysRemoved(_) => "A passkey was removed",
             Self::SecondFactorOn => "Two-step sign-in was turned on",
             Self::SecondFactorOff => "Two-step sign-in was turned off",
             Self::NewSignIn | Self::NewProgram => "New sign-in to your account",
@@ -57,8 +64,22 @@ impl AccessChange {
                 let names: Vec<String> = names.iter().map(|name| format!("\"{}\"", clean(name))).collect();
                 format!("Revoked app passwords of {address}: {}.", names.join(", "))
             }
-            Self::SecondFactorOn => format!("Signing in to {address} on the web now also requires a code."),
-            Self::SecondFactorOff => format!("Signing in to {address} on the web no longer requires a code."),
+            Self::PasskeyAdded(name) => {
+                format!(
+                    "A passkey named \"{}\" was added to {address}. Whoever has it can sign in on the web.",
+                    clean(name)
+                )
+            }
+            Self::PasskeysRemoved(names) => {
+                let names: Vec<String> = names.iter().map(|name| format!("\"{}\"", clean(name))).collect();
+                format!("Removed passkeys of {address}: {}.", names.join(", "))
+            }
+            Self::SecondFactorOn => {
+                format!("Signing in to {address} on the web now also requires a code or a passkey.")
+            }
+            Self::SecondFactorOff => {
+                format!("Signing in to {address} on the web no longer requires a code or a passkey.")
+            }
             Self::NewSignIn => {
                 format!("Someone signed in to {address} with a new browser or from a new network.")
             }
@@ -86,7 +107,7 @@ impl Delivery {
         let at = mailkit::date::format(self.now_ms());
         let text = format!(
             "{}\n\nWhen: {at}\nHow: {}\n\nIf this was you, you don't need to do anything.\n\nIf it wasn't you, change your password now. \
-             Then open Settings, check App passwords and Sign-ins, and revoke everything that you don't recognize. Tell \
+             Then open Settings, check passkeys under Security, App passwords and Sign-ins, and revoke everything that you don't recognize. Tell \
              your administrator.\n",
             change.sentence(&address),
             clean(how)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use directory::AccountId;
+use directory::{AccountId, count_mask_in};
 use mailkit::{EmailAddress, dsn, trace};
 use mailstore::MailError;
 use rand::RngExt as _;
@@ -401,6 +401,12 @@ impl Delivery {
             .zip(&attempt.leg.recipients)
             .filter_map(|((account, _), recipient)| Some(((*account)?, recipient.verdict.clone().unwrap_or_default())))
             .collect();
+        let uncounted: Vec<(AccountId, String)> = answers
+            .iter()
+            .zip(&attempt.leg.recipients)
+            .filter(|(_, recipient)| recipient.verdict.as_ref().is_none_or(|verdict| !verdict.counted))
+            .filter_map(|((account, _), recipient)| Some(((*account)?, recipient.address.clone())))
+            .collect();
         let result = Arc::new(self.consequences(attempt, answers.into_iter().map(|(_, answer)| answer).collect()));
         let report = self.prepare_report_for(attempt, &result).await.map_err(CommitError::Other)?;
         let message = if accounts.is_empty() { None } else { Some(self.local_copy(attempt, &accounts).await?) };
@@ -415,6 +421,9 @@ impl Delivery {
                 let Some(leg) = queue::current_attempt(tx, task.leg_id, task.token)? else {
                     return Ok::<_, CommitError>(Default::default());
                 };
+                for (account, address) in &uncounted {
+                    count_mask_in(tx, *account, address)?;
+                }
                 let (mut filed, mut onward_hints) = (Vec::new(), Vec::new());
                 for (account, mut verdict) in accounts {
                     if let Some(Here { message, versions, onwards, replies }) = &message

@@ -103,6 +103,15 @@ impl From<DeliveryError> for CommitError {
     }
 }
 
+/// Counts the message on the masked address that it came to, once. What is not counted here is when the queue files it.
+fn count_in(tx: &mut Tx<'_>, account: AccountId, record: &mut RecipientRecord) -> Result<(), StoreError> {
+    let verdict = record.verdict.get_or_insert_default();
+    if !std::mem::replace(&mut verdict.counted, true) {
+        count_mask_in(tx, account, &record.address)?;
+    }
+    Ok(())
+}
+
 /// Dispatches the message within a commit.
 pub type DispatchIn<'a> = &'a dyn Fn(&mut Tx<'_>) -> Result<Dispatched, CommitError>;
 
@@ -130,19 +139,29 @@ impl Dispatch {
         let mut later: Vec<RecipientRecord> = Vec::new();
         let mut onward_hints: Vec<Hint> = Vec::new();
         let mut gone: BTreeSet<AccountId> = BTreeSet::new();
+        let mut handed: BTreeSet<AccountId> = BTreeSet::new();
         for recipient in &self.recipients {
             let outcome = match &recipient.destination {
                 Destination::Account(account) => {
                     let mut record = recipient.record.clone();
                     let done = match filed.get(account).copied() {
-                        Some(done) => done,
+                        Some(done) => {
+                            if handed.contains(account) {
+                                count_in(tx, *account, &mut record)?;
+                            }
+                            done
+                        }
                         // Deleted since the recipient was accepted: the queue looks the address up again.
                         None if Directory::is_deleted_in(tx, *account) => {
                             gone.insert(*account);
                             false
                         }
                         None if filed.len() >= MAX_FILINGS_PER_COMMIT || avoid.contains(account) => false,
-                        None => self.hand_in(tx, delivery, *account, &mut record, &mut onward_hints)?,
+                        None => {
+                            handed.insert(*account);
+                            count_in(tx, *account, &mut record)?;
+                            self.hand_in(tx, delivery, *account, &mut record, &mut onward_hints)?
+                        }
                     };
                     filed.insert(*account, done);
                     if done {
@@ -198,7 +217,6 @@ impl Dispatch {
         record: &mut RecipientRecord,
         hints: &mut Vec<Hint>,
     ) -> Result<bool, CommitError> {
-        count_mask_in(tx, account, &record.address)?;
         let verdict = record.verdict.get_or_insert_default();
         hints.extend(send_on_in(tx, delivery, self.onwards.get(&account), verdict)?);
         let ready = (&delivery.inner.mailstore, self.replies.get(&account));

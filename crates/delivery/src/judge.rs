@@ -384,6 +384,7 @@ impl From<&Verdict> for VerdictRecord {
     fn from(verdict: &Verdict) -> Self {
         let (role, mailbox) = verdict.mailbox.as_ref().map(FileInto::stored).unwrap_or_default();
         Self {
+            counted: false,
             role,
             mailbox,
             flags: verdict.flags.names().map(ToOwned::to_owned).collect(),

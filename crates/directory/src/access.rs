@@ -151,7 +151,7 @@ impl Directory {
                 let credentials = schema::credentials(&snapshot, id)?.unwrap_or_default();
                 if Proof::password(&credentials) != *proof {
                     Some(Ended::PasswordChanged)
-                } else if credentials.totp_enabled && !with_code {
+                } else if credentials.has_two_steps() && !with_code {
                     Some(Ended::SecondFactor)
                 } else {
                     None

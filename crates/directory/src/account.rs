@@ -81,7 +81,7 @@ pub(crate) fn record(reader: &(impl Read + ?Sized), id: AccountId) -> Result<Opt
     reader.get(RealmId::DIRECTORY, &account_key(id))?.map(|value| decode(&format!("account {id}"), &value)).transpose()
 }
 
-fn live_record(reader: &impl Read, id: AccountId) -> Result<AccountRecord> {
+pub(crate) fn live_record(reader: &impl Read, id: AccountId) -> Result<AccountRecord> {
     record(reader, id)?.filter(|record| record.deleted_ms.is_none()).ok_or_else(|| DirectoryError::no_account(id))
 }
 
@@ -91,7 +91,7 @@ impl Directory {
     /// # Errors
     /// The address is in use, its domain is not local, or the password is not acceptable.
     pub async fn create_account(&self, new: NewAccount) -> Result<AccountId> {
-        check_password(&new.password, &[&new.address.to_string(), &new.name, &self.inner.hostname, SERVICE])?;
+        self.check_new_password(&new.password, &new.address.to_string(), &new.name)?;
         self.make_account(new).await
     }
 
@@ -207,8 +207,16 @@ impl Directory {
 
     async fn set_password_that(&self, id: AccountId, password: &str, is_temporary: bool) -> Result<()> {
         let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
-        check_password(password, &[&account.address.to_string(), &account.name, &self.inner.hostname, SERVICE])?;
+        self.check_new_password(password, &account.address.to_string(), &account.name)?;
         self.replace_password(id, password, is_temporary).await
+    }
+
+    /// Whether a new password would do for the owner of an address and a name.
+    ///
+    /// # Errors
+    /// [`DirectoryError::BadPassword`] with the reason.
+    pub fn check_new_password(&self, password: &str, address: &str, name: &str) -> Result<()> {
+        check_password(password, &[address, name, &self.inner.hostname, SERVICE])
     }
 
     /// The same for an operator at the command line, as [`Self::create_account_as_operator`].

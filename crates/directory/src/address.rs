@@ -126,28 +126,6 @@ impl Directory {
         Ok(found)
     }
 
-    /// The account of an address: the address itself, then without its detail (`+…`), then the domain's catch-all.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn resolve(&self, address: &EmailAddress) -> Result<Resolved> {
-        let snapshot = self.store().snapshot();
-        if snapshot.get(RealmId::DIRECTORY, &domain_key(address.domain()))?.is_none() {
-            return Ok(Resolved::NoSuchDomain);
-        }
-        for canonical in ways_to(address) {
-            if let Some(found) = lookup(&snapshot, &canonical)? {
-                // A masked address that was deleted has no other owner, and a catch-all is one.
-                let is_elsewhere = canonical.starts_with('@') && self.is_mask_of_other(&address.canonical(), None)?;
-                if found.blocked || is_elsewhere {
-                    return Ok(Resolved::NoSuchAddress);
-                }
-                return Ok(Resolved::Account(AccountId(found.account)));
-            }
-        }
-        Ok(Resolved::NoSuchAddress)
-    }
-
     /// Adds an address to an account; `@domain` makes it the domain's catch-all.
     ///
     /// # Errors
@@ -216,6 +194,6 @@ impl Directory {
     /// # Errors
     /// Those of the store.
     pub fn may_send_as(&self, id: AccountId, address: &EmailAddress) -> Result<bool> {
-        Ok(self.resolve(address)? == Resolved::Account(id))
+        Ok(self.resolved(address, false)? == Resolved::Account(id))
     }
 }

@@ -202,7 +202,7 @@ impl Directory {
         let newest = || apps.last().map(|(_, app)| (app.scram_salt.clone(), app.scram_iterations));
         let Some((salt, iterations)) = own.scram_salt().or_else(newest) else { return Ok(None) };
         let (mut found, keys) = (Vec::new(), self.keys());
-        if !own.totp_enabled
+        if !own.has_two_steps()
             && let Some(secret) = secrets::scram(&keys, account, &own)
         {
             found.push((Login::of_password(account, &own), secret));

@@ -21,6 +21,10 @@ pub struct Domain {
     pub all_dkim: Vec<DkimKey>,
     /// What other servers are told about TLS to this service (MTA-STS).
     pub mta_sts: MtaSts,
+    /// `user+detail@domain` is `user@domain`.
+    pub plus: bool,
+    /// `detail@user.domain` is `user@domain`.
+    pub subdomains: bool,
     /// When it was added, in milliseconds since 1970.
     pub created_ms: i64,
 }
@@ -34,6 +38,8 @@ impl Domain {
             dkim: dkim::signing(&all_dkim),
             all_dkim,
             mta_sts: MtaSts::from_number(record.mta_sts),
+            plus: !record.without_plus,
+            subdomains: record.subdomains,
             created_ms: record.created_ms,
         })
     }

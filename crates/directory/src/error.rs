@@ -73,6 +73,12 @@ pub enum DirectoryError {
     /// The code does not fit.
     #[error("the code is wrong or was already used; wait for the next one")]
     WrongCode,
+    /// The account has this passkey already.
+    #[error("this passkey was already added")]
+    PasskeyKnown,
+    /// Two-step sign-in would have nothing left to ask for.
+    #[error("this is the only passkey of two-step sign-in; add another one first, or turn two-step sign-in off")]
+    LastSecondStep,
     /// A key could not be made.
     #[error("DKIM: {0}")]
     Dkim(String),

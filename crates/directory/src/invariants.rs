@@ -5,8 +5,8 @@ use store::{Invariants, Order, Read as _, RealmId, Snapshot, StoreError, Violati
 use crate::{
     AccountId,
     schema::{
-        self, AddressRecord, AppPasswordRecord, DomainRecord, HistoryRecord, KnownRecord, MaskRecord, SessionRecord,
-        SignInRecord, decode,
+        self, AddressRecord, AppPasswordRecord, DomainRecord, HistoryRecord, KnownRecord, MaskRecord, PasskeyRecord,
+        SessionRecord, SignInRecord, decode,
     },
 };
 
@@ -98,6 +98,7 @@ pub(crate) fn check_account(account: AccountId, snapshot: &Snapshot) -> Result<V
         (schema::KNOWN_NETWORK, "a known network"),
         (schema::SIGN_IN, "a sign-in"),
         (schema::MASK, "a masked address"),
+        (schema::PASSKEY, "a passkey"),
     ] {
         for row in snapshot.prefix(realm, &[prefix], Order::Ascending)? {
             let (key, value) = row?;
@@ -105,6 +106,7 @@ pub(crate) fn check_account(account: AccountId, snapshot: &Snapshot) -> Result<V
                 schema::SIGN_IN if key.len() == 1 => decode::<HistoryRecord>(what, &value).is_ok(),
                 schema::SIGN_IN => decode::<SignInRecord>(what, &value).is_ok(),
                 schema::MASK => decode::<MaskRecord>(what, &value).is_ok(),
+                schema::PASSKEY => decode::<PasskeyRecord>(what, &value).is_ok(),
                 schema::APP_PASSWORD => decode::<AppPasswordRecord>(what, &value).is_ok(),
                 schema::KNOWN_NETWORK => decode::<KnownRecord>(what, &value).is_ok(),
                 _ => decode::<SessionRecord>(what, &value).is_ok(),

@@ -11,7 +11,7 @@ use prost::Message as _;
 
 use crate::schema::credentials;
 use crate::{
-    Account, AccountId, AppPasswordId, AuthError, Directory, Keys, Result, Scopes, Service,
+    Account, AccountId, AppPasswordId, AuthError, Directory, Keys, PasskeyAnswer, PasskeyId, Result, Scopes, Service,
     error::unavailable,
     known, password,
     proof::Proof,
@@ -28,6 +28,15 @@ pub enum Secret<'a> {
     Password(&'a str),
     /// The account's password and a TOTP or recovery code: by the web.
     PasswordAndCode(&'a str, &'a str),
+    /// The account's password and one of its passkeys: by the web.
+    PasswordAndPasskey(&'a str, &'a PasskeyAnswer<'a>),
+}
+
+/// The second step of a login.
+#[derive(Clone, Copy)]
+enum Second<'a> {
+    Code(&'a str),
+    Passkey(&'a PasskeyAnswer<'a>),
 }
 
 /// A login attempt.
@@ -50,19 +59,21 @@ pub struct Login {
     pub account: AccountId,
     /// Which app password it was, if one.
     pub app_password: Option<AppPasswordId>,
+    /// The passkey that was used, if one was.
+    pub passkey: Option<PasskeyId>,
     /// The password or app password that was right.
     pub(crate) proof: Proof,
-    /// A code was right too.
+    /// A code or a passkey was right too.
     pub(crate) with_code: bool,
 }
 
 impl Login {
     pub(crate) fn of_password(account: AccountId, record: &CredentialsRecord) -> Self {
-        Self { account, app_password: None, proof: Proof::password(record), with_code: false }
+        Self { account, app_password: None, passkey: None, proof: Proof::password(record), with_code: false }
     }
 
     pub(crate) fn of_app(account: AccountId, id: AppPasswordId, record: &schema::AppPasswordRecord) -> Self {
-        Self { account, app_password: Some(id), proof: Proof::app_password(record), with_code: false }
+        Self { account, app_password: Some(id), passkey: None, proof: Proof::app_password(record), with_code: false }
     }
 }
 
@@ -235,9 +246,10 @@ impl Directory {
     }
 
     async fn verify(&self, claim: &Claim, attempt: LoginAttempt<'_>) -> Result<Login, AuthError> {
-        let (password, code) = match attempt.secret {
+        let (password, second) = match attempt.secret {
             Secret::Password(password) => (password, None),
-            Secret::PasswordAndCode(password, code) => (password, Some(code)),
+            Secret::PasswordAndCode(password, code) => (password, Some(Second::Code(code))),
+            Secret::PasswordAndPasskey(password, answer) => (password, Some(Second::Passkey(answer))),
         };
         let counted_as = &claim.counted_as;
         let pay = self.pay(claim, attempt.peer);
@@ -254,9 +266,9 @@ impl Directory {
             return self.by_what_was_allowed(account, login, scopes, attempt.service);
         }
         let record = record.unwrap_or_default();
-        let (totp, has_scram) = (record.totp_enabled, record.has_scram());
+        let (two_steps, has_scram) = (record.has_two_steps(), record.has_scram());
         let (login, proof) = (Login::of_password(id, &record), self.inner.remembered.proof(&record.fingerprinted()));
-        let paid = if !totp && self.remembers(id, ANY_DOOR, password, proof) {
+        let paid = if !two_steps && self.remembers(id, ANY_DOOR, password, proof) {
             // Right before, at another door: no guess.
             if !self.verify_slowly(counted_as, password, Some(record), attempt.peer).await? {
                 return Err(AuthError::Invalid);
@@ -271,15 +283,19 @@ impl Directory {
             no_guess(paid);
             return Err(AuthError::Disabled);
         }
-        if totp {
-            let Some(code) = code.filter(|_| attempt.service == Service::Web) else {
+        if two_steps {
+            let Some(second) = second.filter(|_| attempt.service == Service::Web) else {
                 no_guess(paid);
                 return Err(AuthError::TotpRequired);
             };
-            return match self.use_code(id, code).await {
-                Ok(()) => {
+            let taken = match second {
+                Second::Code(code) => self.use_code(id, code).await.map(|()| None),
+                Second::Passkey(answer) => self.use_passkey(id, answer, false).await.map(Some),
+            };
+            return match taken {
+                Ok(passkey) => {
                     no_guess(paid);
-                    Ok(Login { with_code: true, ..login })
+                    Ok(Login { with_code: true, passkey, ..login })
                 }
                 // Who has the password guesses at the code.
                 Err(totp::CodeError::Wrong) => {

@@ -17,7 +17,7 @@ pub const IDENTITY: Kind = Kind { number: 6, name: "identity" };
 pub const SETTINGS: Kind = Kind { number: 7, name: "settings" };
 
 /// Its kinds of keys.
-const KINDS: [u8; 9] = [
+const KINDS: [u8; 10] = [
     schema::CREDENTIALS[0],
     schema::APP_PASSWORD,
     schema::SESSION,
@@ -27,6 +27,7 @@ const KINDS: [u8; 9] = [
     schema::KNOWN_NETWORK,
     schema::SIGN_IN,
     schema::MASK,
+    schema::PASSKEY,
 ];
 
 impl From<DirectoryError> for PartError {
@@ -68,7 +69,7 @@ impl RealmPart for DirectoryPart {
 
     fn purge<'a>(&'a self, store: &'a Store, account: RealmId) -> Work<'a> {
         // The audit trail says what was done to the account; its addresses are those of the deleted account's record.
-        const GONE: [u8; 7] = [
+        const GONE: [u8; 8] = [
             schema::CREDENTIALS[0],
             schema::APP_PASSWORD,
             schema::SESSION,
@@ -76,6 +77,7 @@ impl RealmPart for DirectoryPart {
             schema::KNOWN_NETWORK,
             schema::SIGN_IN,
             schema::MASK,
+            schema::PASSKEY,
         ];
         Box::pin(realm::clear_rows(store, account, &GONE))
     }

@@ -1,9 +1,13 @@
 //! The stored records and their keys. Tags are never reused for something else.
 
+mod access;
+
 use std::fmt;
 
 use doorkit::sasl::ScramKeys;
 use prost::Message;
+
+pub use access::{HistoryRecord, KnownRecord, PasskeyRecord, SessionRecord, SignInRecord};
 
 use crate::{AccountId, DirectoryError, Result};
 use store::{Order, Read};
@@ -47,7 +51,13 @@ pub const KNOWN_NETWORK: u8 = 0x07;
 pub const SIGN_IN: u8 = 0x08;
 /// `MASK canonical-address` → [`MaskRecord`].
 pub const MASK: u8 = 0x09;
+<<<<<<< HEAD
 /// → [`crate::Display`].
+=======
+/// `PASSKEY hash-of-credential-id(16)` → [`PasskeyRecord`].
+pub const PASSKEY: u8 = 0x0A;
+/// → [`Display`].
+>>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
 pub const DISPLAY: &[u8] = &[0x0B];
 /// `HELD_SECRET id(u64 BE)` → [`HeldSecretRecord`]: a secret that another part of the account needs (the password of an account
 /// elsewhere). The key is of that part; the directory seals it with all others.
@@ -201,6 +211,12 @@ pub struct DomainRecord {
     /// MTA-STS: 0 testing, 1 enforce, 2 none.
     #[prost(uint32, tag = "3")]
     pub mta_sts: u32,
+    /// `user+detail@domain` is not `user@domain`.
+    #[prost(bool, tag = "4")]
+    pub without_plus: bool,
+    /// `detail@user.domain` is `user@domain`.
+    #[prost(bool, tag = "5")]
+    pub subdomains: bool,
 }
 
 /// The keys that secrets of the service are sealed under.
@@ -321,6 +337,9 @@ pub struct CredentialsRecord {
     /// StoredKey and ServerKey, one after the other, sealed.
     #[prost(bytes = "vec", tag = "15")]
     pub scram_sealed: Vec<u8>,
+    /// Two-step sign-in is on with passkeys, be there an authenticator app or not.
+    #[prost(bool, tag = "16")]
+    pub passkey_step: bool,
 }
 
 impl fmt::Debug for CredentialsRecord {
@@ -332,6 +351,11 @@ impl fmt::Debug for CredentialsRecord {
 }
 
 impl CredentialsRecord {
+    /// Whether more than the password is asked for.
+    pub const fn has_two_steps(&self) -> bool {
+        self.totp_enabled || self.passkey_step
+    }
+
     /// Whether there are SCRAM keys of the password, open or sealed.
     pub const fn has_scram(&self) -> bool {
         !self.scram_stored_key.is_empty() || !self.scram_sealed.is_empty()
@@ -400,86 +424,6 @@ impl fmt::Debug for AppPasswordRecord {
     }
 }
 
-/// A browser that is signed in.
-#[derive(Clone, PartialEq, Message)]
-pub struct SessionRecord {
-    /// When it began.
-    #[prost(int64, tag = "1")]
-    pub created_ms: i64,
-    /// When it was last seen; written at most every ten minutes.
-    #[prost(int64, tag = "2")]
-    pub seen_ms: i64,
-    /// The client's address.
-    #[prost(string, tag = "3")]
-    pub peer: String,
-    /// The browser's name.
-    #[prost(string, tag = "4")]
-    pub agent: String,
-    /// When the password was last asked for again, and was right. 0 is never.
-    #[prost(int64, tag = "5")]
-    pub confirmed_ms: i64,
-}
-
-/// A network that an account has been logged in to from.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct KnownRecord {
-    /// When first, in milliseconds since 1970.
-    #[prost(int64, tag = "1")]
-    pub first_ms: i64,
-    /// When last; written at most once a day.
-    #[prost(int64, tag = "2")]
-    pub last_ms: i64,
-    /// What the browsers there call themselves.
-    #[prost(string, repeated, tag = "3")]
-    pub browsers: Vec<String>,
-}
-
-/// Sign-ins of one day that are the same but for the time.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct SignInRecord {
-    /// The protocol: as [`crate::Service`] counts them; 0 is several.
-    #[prost(uint32, tag = "1")]
-    pub service: u32,
-    /// How they ended: as [`crate::SignInResult`] counts them.
-    #[prost(uint32, tag = "2")]
-    pub result: u32,
-    /// The first, in milliseconds since 1970.
-    #[prost(int64, tag = "3")]
-    pub first_ms: i64,
-    /// The last.
-    #[prost(int64, tag = "4")]
-    pub last_ms: i64,
-    /// How many.
-    #[prost(uint64, tag = "5")]
-    pub count: u64,
-    /// The client's last address; empty: several networks.
-    #[prost(string, tag = "6")]
-    pub peer: String,
-    /// What the programs call themselves.
-    #[prost(string, repeated, tag = "7")]
-    pub programs: Vec<String>,
-    /// The app password's name, if it was one.
-    #[prost(string, optional, tag = "8")]
-    pub app_password: Option<String>,
-    /// The network or the program had not signed in before.
-    #[prost(bool, tag = "9")]
-    pub new: bool,
-    /// The owner knows it.
-    #[prost(bool, tag = "10")]
-    pub known: bool,
-}
-
-/// An account's history of sign-ins as a whole.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct HistoryRecord {
-    /// Since when there is one, in milliseconds since 1970.
-    #[prost(int64, tag = "1")]
-    pub since_ms: i64,
-    /// When its owner was last told of a new mail program or network.
-    #[prost(int64, tag = "2")]
-    pub told_ms: i64,
-}
-
 /// The settings of an account's owner. Empty and 0 mean the default.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Settings {
@@ -510,6 +454,12 @@ pub struct Settings {
     /// The address that new messages are written from, in lower case, or empty for the login.
     #[prost(string, tag = "9")]
     pub writes_from: String,
+    /// Mail to `user+detail@domain` is filed in the mailbox named after the detail, if there is one.
+    #[prost(bool, tag = "40")]
+    pub files_by_detail: bool,
+    /// What becomes of mail to masked addresses that are blocked: 0 refused, 1 Spam, 2 discarded.
+    #[prost(uint32, tag = "41")]
+    pub blocked_masks: u32,
 }
 
 /// How the owner of an account writes as one of their addresses. What is empty is as for all of them.

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use prost::Message as _;
 use store::{Order, Read as _, Snapshot, StoreError, Tx};
 
-use crate::ids::SessionId;
+use crate::ids::{PasskeyId, SessionId};
 use crate::{
     AccountId, Directory, DirectoryError, Result,
     schema::{self, SessionRecord, decode},
@@ -41,6 +41,8 @@ pub struct Session {
     pub agent: String,
     /// When its user last typed the password again, in milliseconds since 1970; 0 is never.
     pub confirmed_ms: i64,
+    /// The passkey that it began with, if one was used.
+    pub passkey: Option<PasskeyId>,
 }
 
 fn key(id: SessionId) -> Vec<u8> {
@@ -52,8 +54,9 @@ const fn is_over(record: &SessionRecord, now_ms: i64) -> bool {
 }
 
 fn session(account: AccountId, id: SessionId, record: SessionRecord) -> Session {
-    let SessionRecord { created_ms, seen_ms, peer, agent, confirmed_ms } = record;
-    Session { id, account, created_ms, seen_ms, peer, agent, confirmed_ms }
+    let SessionRecord { created_ms, seen_ms, peer, agent, confirmed_ms, passkey } = record;
+    let passkey = passkey.try_into().ok().map(PasskeyId);
+    Session { id, account, created_ms, seen_ms, peer, agent, confirmed_ms, passkey }
 }
 
 /// The account that a token says it is of, and its secret.
@@ -83,6 +86,20 @@ impl Directory {
     /// # Errors
     /// Those of the store.
     pub async fn create_session(&self, account: AccountId, peer: &str, agent: &str) -> Result<String> {
+        self.create_session_by(account, None, peer, agent).await
+    }
+
+    /// The same for someone who has used a passkey: it ends when the passkey is removed.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn create_session_by(
+        &self,
+        account: AccountId,
+        passkey: Option<PasskeyId>,
+        peer: &str,
+        agent: &str,
+    ) -> Result<String> {
         let secret: [u8; TOKEN_BYTES] = rand::random();
         let id = SessionId(self.keyed_hash("session", &secret));
         let token = BASE64.encode([&account.0.to_be_bytes()[..], &secret].concat());
@@ -92,8 +109,9 @@ impl Directory {
         }
         let (peer, agent) = (peer.to_owned(), agent[..end].to_owned());
         let now = self.now_ms();
-        let (from, name) = (peer.clone(), agent.clone());
-        let unkept = SessionRecord { created_ms: now, seen_ms: now, peer: from, agent: name, confirmed_ms: 0 };
+        let passkey = passkey.map(|id| id.0.to_vec()).unwrap_or_default();
+        let begun = SessionRecord { created_ms: now, seen_ms: now, peer, agent, confirmed_ms: 0, passkey };
+        let unkept = begun.clone();
         let kept = self
             .store()
             // Who can't be signed in can't read either: that must not wait for another machine.
@@ -113,7 +131,7 @@ impl Directory {
                         tx.delete(account.realm(), key);
                     }
                 }
-                let record = SessionRecord { created_ms: now, seen_ms: now, peer, agent, confirmed_ms: 0 };
+                let record = SessionRecord { created_ms: now, seen_ms: now, ..begun };
                 tx.put(account.realm(), key(id), record.encode_to_vec());
                 Ok::<_, DirectoryError>(())
             })

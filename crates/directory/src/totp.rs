@@ -77,7 +77,7 @@ impl Directory {
     /// Those of the store.
     pub fn totp_enabled(&self, id: AccountId) -> Result<bool> {
         let record = crate::schema::credentials(&self.store().snapshot(), id)?;
-        Ok(record.is_some_and(|record| record.totp_enabled))
+        Ok(record.is_some_and(|record| record.has_two_steps()))
     }
 
     /// Begins enrolment: makes a secret, which counts once [`Directory::enable_totp`] has seen a code of it.
@@ -110,8 +110,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::WrongCode`].
     pub async fn enable_totp(&self, id: AccountId, code: &str) -> Result<Vec<String>> {
-        let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| new_recovery()).collect();
-        let hashes = codes.iter().map(|code| self.recovery_hash(id, code)).collect();
+        let (codes, hashes) = self.new_codes(id);
         let (keys, code) = (self.keys(), code.to_owned());
         self.store()
             .transact(move |tx| {
@@ -134,7 +133,61 @@ impl Directory {
         Ok(codes)
     }
 
-    /// Ends two-step sign-in.
+    /// Turns two-step sign-in on with passkeys: after the password one of them is asked for, or a code if there is an authenticator app.
+    /// Gives recovery codes, the only time they are seen; none where there were some already.
+    ///
+    /// # Errors
+    /// [`DirectoryError::WrongCode`]: there is no passkey.
+    pub async fn enable_passkey_step(&self, id: AccountId) -> Result<Vec<String>> {
+        if self.passkeys(id)?.is_empty() {
+            return Err(DirectoryError::WrongCode);
+        }
+        let (codes, hashes) = self.new_codes(id);
+        let made = self
+            .store()
+            .transact(move |tx| {
+                let mut record = crate::schema::credentials(tx, id)?.unwrap_or_default();
+                let made = !record.has_two_steps();
+                if made {
+                    record.recovery_hashes = hashes;
+                }
+                record.passkey_step = true;
+                tx.put(id.realm(), schema::CREDENTIALS.to_vec(), record.encode_to_vec());
+                Ok::<_, DirectoryError>(made)
+            })
+            .await?;
+        self.inner.remembered.forget(id);
+        Ok(if made { codes } else { Vec::new() })
+    }
+
+    /// Makes new recovery codes in place of those that are left.
+    ///
+    /// # Errors
+    /// [`DirectoryError::WrongCode`]: two-step sign-in is off.
+    pub async fn renew_recovery_codes(&self, id: AccountId) -> Result<Vec<String>> {
+        let (codes, hashes) = self.new_codes(id);
+        self.store()
+            .transact(move |tx| {
+                let mut record = crate::schema::credentials(tx, id)?.unwrap_or_default();
+                if !record.has_two_steps() {
+                    return Err(DirectoryError::WrongCode);
+                }
+                record.recovery_hashes = hashes;
+                tx.put(id.realm(), schema::CREDENTIALS.to_vec(), record.encode_to_vec());
+                Ok(())
+            })
+            .await?;
+        Ok(codes)
+    }
+
+    /// Recovery codes, and what is kept of them.
+    fn new_codes(&self, id: AccountId) -> (Vec<String>, Vec<Vec<u8>>) {
+        let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| new_recovery()).collect();
+        let hashes = codes.iter().map(|code| self.recovery_hash(id, code)).collect();
+        (codes, hashes)
+    }
+
+    /// Ends two-step sign-in, by codes and by passkeys. Passkeys stay.
     ///
     /// # Errors
     /// Those of the store.
@@ -143,6 +196,7 @@ impl Directory {
             .transact(move |tx| {
                 if let Some(mut record) = crate::schema::credentials(tx, id)? {
                     record.totp_enabled = false;
+                    record.passkey_step = false;
                     record.totp_secret.clear();
                     record.totp_sealed.clear();
                     record.recovery_hashes.clear();

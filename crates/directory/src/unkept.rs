@@ -48,6 +48,13 @@ impl Unkept {
         all.get(&account).into_iter().flatten().map(|(id, record)| (*id, record.clone())).collect()
     }
 
+    /// Ends those of an account that began with a passkey.
+    pub(crate) fn forget_of_passkey(&self, account: AccountId, passkey: &[u8]) {
+        if let Some(own) = self.0.lock().get_mut(&account) {
+            own.retain(|_, record| record.passkey != passkey);
+        }
+    }
+
     /// Ends all of an account but one.
     pub(crate) fn forget(&self, account: AccountId, keep: Option<SessionId>) {
         if let Some(own) = self.0.lock().get_mut(&account) {

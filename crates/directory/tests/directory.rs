@@ -14,6 +14,8 @@ mod lockout;
 mod logins;
 #[path = "directory/masks.rs"]
 mod masks;
+#[path = "directory/passkeys.rs"]
+mod passkeys;
 #[path = "directory/relays.rs"]
 mod relays;
 #[path = "directory/secrets.rs"]

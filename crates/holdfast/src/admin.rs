@@ -1,5 +1,6 @@
 //! The administrative commands, independent of who runs them and where.
 
+mod account_check;
 mod accounts;
 mod archive;
 mod audit;
@@ -8,6 +9,7 @@ mod domains;
 mod fetch;
 mod forward;
 mod mail;
+mod masks;
 mod people;
 mod promote;
 mod queue;

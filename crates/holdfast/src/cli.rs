@@ -19,7 +19,8 @@ use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
 pub use accounts::{
-    AccountCommand, AccountRole, AuditArgs, DomainCommand, LimitsArgs, PasswordArgs, ReportsCommand, SetArgs, StsMode,
+    AccountCommand, AccountRole, AuditArgs, DomainCommand, LimitsArgs, MasksArgs, PasswordArgs, ReportsCommand,
+    SetArgs, StsMode, Switch,
 };
 pub use certificates::CertificateCommand;
 pub use continuity::{

@@ -17,6 +17,8 @@ const USAGE: u8 = 2;
 /// Why a command failed. The words are stable: programs go by them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
+    /// The checks of an account found problems.
+    AccountProblems,
     /// There are alarms.
     Alarms,
     /// Something that is stored is damaged or missing.
@@ -48,7 +50,8 @@ pub enum Code {
 impl Code {
     /// All, with when they are given: the documents have the same list.
     #[cfg(test)]
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
+        Self::AccountProblems,
         Self::Alarms,
         Self::Damaged,
         Self::DnsUnanswered,
@@ -67,6 +70,7 @@ impl Code {
     /// The word.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::AccountProblems => "account-problems",
             Self::Alarms => "alarms",
             Self::Damaged => "damaged",
             Self::DnsUnanswered => "dns-unanswered",

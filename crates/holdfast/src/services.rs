@@ -16,6 +16,7 @@ use delivery::{Authors, Credentials, DaneUse, DeliveryOptions, NextHop, Smarthos
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsReport};
 use dnskit::Resolver;
 use filter::spam::Spam;
+use inbound::address::AddressJudge;
 use inbound::forwarding::ForwardingJudge;
 use inbound::reports::{Daily, ReportJudge};
 use inbound::rules::RulesJudge;
@@ -106,6 +107,19 @@ impl Services {
         Self::on(config, store)
     }
 
+    /// The checks of accounts.
+    pub fn selfcheck(&self) -> selfcheck::Selfcheck {
+        selfcheck::Selfcheck::new(selfcheck::Parts {
+            directory: self.directory.clone(),
+            mailstore: self.mailstore.clone(),
+            people: self.people.clone(),
+            rules: self.rules.clone(),
+            spam: self.spam.clone(),
+            delivery: self.delivery.clone(),
+            index: Some(self.index.clone()),
+        })
+    }
+
     /// The services on a store that is open.
     pub fn on(config: Config, store: Store) -> anyhow::Result<Self> {
         let dir = &config.data_dir;
@@ -130,11 +144,12 @@ impl Services {
         let senders = sender_check(&config, dns_patience.clone(), &resolver, &directory, &mailstore)?;
         let script =
             RulesJudge::new(rules.clone(), directory.clone(), mailstore.clone(), people.clone(), &config.hostname);
+        let address = AddressJudge::new(directory.clone(), mailstore.clone());
         let reports = Reports::new(store.clone());
         let counting = config.reports.send_dmarc.then(|| Arc::clone(reports.observed()));
         let senders = counting.into_iter().fold(senders, SenderCheck::counting);
         let known = ReportJudge::new(config.hostname.clone(), directory.clone(), Arc::clone(&resolver));
-        let judges = judges(&config, senders, known, (filter, script), &store);
+        let judges = judges(&config, senders, known, (filter, script, address), &store);
         let asked = resolver.clone();
         let delivery =
             delivery::Delivery::with_resolver(store.clone(), directory.clone(), mailstore.clone(), options, asked)?
@@ -214,7 +229,7 @@ fn judges(
     config: &Config,
     senders: SenderCheck,
     reports: ReportJudge,
-    (spam, rules): (SpamJudge, RulesJudge),
+    (spam, rules, address): (SpamJudge, RulesJudge, AddressJudge),
     store: &Store,
 ) -> Vec<Arc<dyn delivery::Judge>> {
     let mut judges: Vec<Arc<dyn delivery::Judge>> = vec![Arc::new(senders)];
@@ -222,6 +237,7 @@ fn judges(
     judges.push(Arc::new(reports));
     judges.push(Arc::new(spam));
     judges.push(Arc::new(rules));
+    judges.push(Arc::new(address));
     // The last: it goes by what the others have decided.
     judges.push(Arc::new(ForwardingJudge::new(config.hostname.clone(), store.clone())));
     judges

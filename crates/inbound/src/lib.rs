@@ -8,12 +8,15 @@
 //!
 //! [`spam`] tells wanted mail from unwanted, and learns from what users do with it.
 //!
+//! [`address`] files by the address that mail came to.
+//!
 //! [`forwarding`] sends mail on to where its recipients want it.
 //!
 //! [`reports`] files what others report about domains here, and reports to others.
 //!
 //! A judge changes nothing: the client may send the message again.
 
+pub mod address;
 pub mod forwarding;
 pub mod hooks;
 pub mod reports;

@@ -72,6 +72,8 @@ impl Session {
         let mut verdicts = Vec::with_capacity(so_far.len());
         for (index, before) in so_far.iter().enumerate() {
             let account = self.case.accounts.get(index).copied().flatten().filter(|_| before.refusal.is_none());
+            // What came to an address that its owner has blocked is no mail of theirs: no rule, no reply.
+            let account = account.filter(|account| !self.is_blocked(*account, index));
             let Some(account) = account else {
                 verdicts.push(Verdict::default());
                 continue;
@@ -100,6 +102,11 @@ impl Session {
             verdicts.push(verdict);
         }
         Ok(verdicts)
+    }
+
+    fn is_blocked(&self, account: AccountId, index: usize) -> bool {
+        let address = &self.case.envelope.recipients[index].address;
+        self.means.directory.came(account, address).is_ok_and(|came| came.blocked.is_some())
     }
 
     fn run_one(

@@ -9,6 +9,8 @@ import { installList } from './list.js';
 import { installCompose } from './compose.js';
 import { installPeople } from './people.js';
 import { installSuggest } from './suggest.js';
+import { installPasskeys } from './passkey.js';
+import { installStrength } from './strength.js';
 
 document.documentElement.classList.add('scripted');
 
@@ -19,6 +21,8 @@ installPages(() => {
   showTab();
   fitFrames();
   installCompose();
+  installPasskeys();
+  installStrength();
 });
 installList();
 installKeys();

@@ -17,6 +17,7 @@ use crate::csrf;
 use crate::error::{Fault, Result};
 use crate::language;
 use crate::lasting;
+use crate::passkey::Relying;
 use crate::site::Site;
 use crate::time::{Calendar, Forms};
 use crate::view::{Page, fresh_key};
@@ -64,6 +65,8 @@ pub struct Caller {
     pub settings: Settings,
     /// The session.
     pub session: Session,
+    /// The site as passkeys know it, if browsers have passkeys here.
+    pub relying: Option<Relying>,
     /// Our name, the one that the request came by if it is ours.
     pub host: String,
     /// Where the request came from.
@@ -130,6 +133,7 @@ impl Caller {
             if display.time_zone.is_empty() { jar.zone().unwrap_or("UTC") } else { &display.time_zone }.to_owned();
         Ok(Some(Self {
             host: jar.host().to_owned(),
+            relying: jar.relying().cloned(),
             account: account.id,
             realm: account.id.realm(),
             address: account.address.to_string(),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::{Extensions, HeaderMap, HeaderValue, header};
 
+use crate::passkey::Relying;
 use crate::site::Site;
 
 /// The client of a connection. The listener puts it into the extensions of each request.
@@ -29,6 +30,7 @@ pub struct Jar {
     visitor: Option<String>,
     zone: Option<String>,
     host: String,
+    relying: Option<Relying>,
 }
 
 const SESSION: &str = "holdfast";
@@ -53,12 +55,18 @@ impl Jar {
             visitor: find(&prefixed(secure, VISITOR)),
             zone: find("tz"),
             host: site.options.name_for(headers),
+            relying: Relying::of(&site.options, headers, secure),
         }
     }
 
     /// Our name, the one that the request came by if it is ours.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The site as passkeys know it, if browsers have passkeys here.
+    pub const fn relying(&self) -> Option<&Relying> {
+        self.relying.as_ref()
     }
 
     /// Token of the session.

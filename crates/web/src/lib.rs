@@ -42,6 +42,7 @@ mod notice;
 mod operate;
 mod options;
 mod origin;
+mod passkey;
 mod problem;
 mod proof;
 mod qr;

@@ -65,12 +65,15 @@ fn said(done: &str) -> Option<&'static str> {
              you don’t know."
         }
         "writtenforgotten" => "Forgotten. The address is no longer listed here.",
-        "maskblocked" => "Blocked. Mail to that address is refused.",
+        "maskblocked" => "Blocked. Mail to that address no longer comes to your inbox.",
         "maskunblocked" => "Unblocked. Mail to that address comes to you again.",
         "maskdeleted" => "Deleted. Mail to that address is refused.",
         "aliasadded" => "Added. You can write from it too.",
         "aliasremoved" => "Removed. Mail to that address is refused.",
         "signinknown" => "Noted. It’s no longer marked as new.",
+        "mended" => "Mended.",
+        "passkeyadded" => "Passkey added. You can sign in with it now.",
+        "passkeyremoved" => "Passkey removed. It no longer signs in.",
         "twostepoff" => "Two-step sign-in is off.",
         "scriptsaved" => "Script saved.",
         "scriptgone" => "Script deleted.",

@@ -49,6 +49,8 @@ pub struct WebOptions {
     pub help: &'static [HelpPage],
     /// Messages that one search looks at, the newest ones. Default 200,000.
     pub max_search_visited: usize,
+    /// The search index, for the test of an account. Default none.
+    pub index: Option<Arc<search::Index>>,
     /// The service's certificates, with which profiles are signed. Default none.
     pub tls: Option<doorkit::Tls>,
 }
@@ -116,6 +118,7 @@ impl Default for WebOptions {
             help: &[],
             operator: None,
             max_search_visited: 200_000,
+            index: None,
             tls: None,
         }
     }

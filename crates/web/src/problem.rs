@@ -28,6 +28,14 @@ pub enum Problem {
     SignInExpired,
     /// The password is right, the account is disabled.
     AccountDisabled,
+    /// A passkey that is not the account's, or whose answer is wrong.
+    PasskeyRefused,
+    /// The answer of a passkey took too long, or was sent twice.
+    PasskeyExpired,
+    /// The browser sent no answer of a passkey.
+    PasskeyMissing,
+    /// What the browser sent is no new passkey that we can use, and why.
+    PasskeyUnusable(webauthn::Refusal),
     /// Try again after that time.
     TooManyAttempts(Duration),
     /// The token that the terminal shows is another one.
@@ -106,6 +114,10 @@ impl Problem {
             Self::WrongSignInCode | Self::WrongNewCode => "code-wrong",
             Self::SignInExpired => "sign-in-expired",
             Self::AccountDisabled => "account-disabled",
+            Self::PasskeyRefused => "passkey-refused",
+            Self::PasskeyExpired => "passkey-expired",
+            Self::PasskeyMissing => "passkey-missing",
+            Self::PasskeyUnusable(_) => "passkey-unusable",
             Self::TooManyAttempts(_) => "too-many-attempts",
             Self::WrongSetupToken => "setup-token-wrong",
             Self::PasswordsDiffer => "passwords-differ",
@@ -142,12 +154,33 @@ impl Problem {
     fn text(&self) -> String {
         let t = texts();
         match self {
+<<<<<<< HEAD
             Self::WrongLogin => t.signin_wrong().into_owned(),
             Self::WrongLoginOrCode => t.signin_wrong_or_code().into_owned(),
             Self::WrongSignInCode => t.signin_wrong_code().into_owned(),
             Self::SignInExpired => t.signin_expired().into_owned(),
             Self::AccountDisabled => t.signin_disabled().into_owned(),
             Self::TooManyAttempts(wait) => t.signin_too_many(words_for(*wait)).into_owned(),
+=======
+            Self::WrongLogin => "Wrong email address or password.".to_owned(),
+            Self::WrongLoginOrCode => "Wrong email address, password or code.".to_owned(),
+            Self::WrongSignInCode => {
+                "That code is wrong. Enter the newest code from your app, or an unused recovery code.".to_owned()
+            }
+            Self::SignInExpired => {
+                "That took too long, or there were too many attempts. Enter your password again.".to_owned()
+            }
+            Self::AccountDisabled => "This account is disabled. Ask your administrator to enable it.".to_owned(),
+            Self::PasskeyRefused => {
+                "This passkey was not accepted. Try another one, or sign in with your password.".to_owned()
+            }
+            Self::PasskeyExpired => "That took too long. Try your passkey again.".to_owned(),
+            Self::PasskeyMissing => {
+                "Your browser sent no passkey. Passkeys need JavaScript; without it, use your password.".to_owned()
+            }
+            Self::PasskeyUnusable(why) => format!("This passkey can’t be used here: {why}."),
+            Self::TooManyAttempts(wait) => format!("Too many attempts. Try again in {}.", words_for(*wait)),
+>>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
             Self::WrongSetupToken => "That setup token is wrong. Copy it from the terminal again.".to_owned(),
             Self::PasswordsDiffer => "The passwords don’t match. Enter the same password twice.".to_owned(),
             Self::WrongCurrentPassword => "The current password is wrong.".to_owned(),
@@ -264,6 +297,8 @@ const fn of_directory(error: &DirectoryError) -> &'static str {
         DirectoryError::LoginAddress(_) => "address-is-login",
         DirectoryError::LastAdmin => "last-administrator",
         DirectoryError::WrongCode => "code-wrong",
+        DirectoryError::PasskeyKnown => "passkey-known",
+        DirectoryError::LastSecondStep => "passkey-last",
         DirectoryError::NoSecretsKey(_) => "secrets-key-missing",
         _ => "refused",
     }

@@ -1,5 +1,7 @@
 //! Signing in and out, and the first run.
 
+mod by_passkey;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use delivery::AccessChange;
-use directory::{AccountId, AuthError, DirectoryError, LoginAttempt, NewAccount, Role, Secret, Service};
+use directory::{
+    AccountId, AuthError, DirectoryError, Login, LoginAttempt, NewAccount, PasskeyId, Role, Secret, Service,
+};
 use mailkit::EmailAddress;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
@@ -38,6 +42,7 @@ struct SignInPage {
     ask_code: bool,
     /// Stands for the password, once that was right.
     ticket: String,
+    passkey: by_passkey::Ask,
     problem: Option<Problem>,
     wrong: Wrong,
 }
@@ -94,13 +99,19 @@ pub async fn page(
     {
         return Ok(Redirect::to(&next).into_response());
     }
+<<<<<<< HEAD
     Ok(visitor_page(&jar, &texts().signin(), StatusCode::OK, |page| SignInPage {
+=======
+    let passkey = by_passkey::Ask::of(&site, &jar, "", "")?;
+    Ok(visitor_page(&jar, "Sign in", StatusCode::OK, |page| SignInPage {
+>>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: jar.host().to_owned(),
         next,
         login: String::new(),
         ask_code: false,
         ticket: String::new(),
+        passkey,
         problem: None,
         wrong: Wrong::default(),
     }))
@@ -119,13 +130,17 @@ pub async fn post(
     peer: Option<Extension<Peer>>,
     form: Posted,
 ) -> Result<Response> {
-    let addr = peer.map(|Extension(peer)| peer).unwrap_or_default().addr;
+    let client = peer.map(|Extension(peer)| peer).unwrap_or_default();
+    let addr = client.addr;
     let jar = jar(&site, &headers, peer);
+    if form.get("with") == "passkey" {
+        return by_passkey::post(&site, &jar, &headers, client, &form).await;
+    }
     let login = form.get("login").trim();
     let wrong = missing(&form);
     if !wrong.is_empty() {
         let code = !form.get("ticket").is_empty() || !form.get("code").is_empty();
-        return Ok(refusal(&site, &jar, &form, wrong, code));
+        return refusal(&site, &jar, &form, wrong, code);
     }
     let code = form.get("code").trim();
     let steps = &site.second_steps;
@@ -134,7 +149,7 @@ pub async fn post(
     let password = before.as_deref().unwrap_or_else(|| form.get("password"));
     if !ticket.is_empty() && before.is_none() && password.is_empty() {
         let (status, problem) = (StatusCode::UNAUTHORIZED, Some(Problem::SignInExpired));
-        return Ok(sign_in_page(&site, &jar, &form, Step { status, problem, ask_code: false, ticket: String::new() }));
+        return sign_in_page(&site, &jar, &form, Step { status, problem, ask_code: false, ticket: String::new() });
     }
     let secret = if code.is_empty() { Secret::Password(password) } else { Secret::PasswordAndCode(password, code) };
     let attempt = LoginAttempt { login, secret, peer: addr, service: Service::Web };
@@ -143,10 +158,7 @@ pub async fn post(
         match site.directory.authenticate_from(attempt, &settings::browser(agent_of(&headers))).await {
             Ok(done) => {
                 steps.end(ticket);
-                let next = form.local("next");
-                let next =
-                    if next.starts_with("/signin") || next.starts_with("/setup") { "/".to_owned() } else { next };
-                return sign_in(&site, &jar, &headers, done.account, addr, &next).await;
+                return sign_in(&site, &jar, &headers, &done, addr, &next_of(&form)).await;
             }
             Err(AuthError::TotpRequired) => {
                 next_ticket = steps.ticket(login, password);
@@ -163,7 +175,7 @@ pub async fn post(
             // App passwords are for mail apps.
             Err(AuthError::NotAllowed { .. }) => (StatusCode::UNAUTHORIZED, Some(Problem::WrongLogin), false),
             Err(AuthError::Disabled) => (StatusCode::FORBIDDEN, Some(Problem::AccountDisabled), false),
-            Err(AuthError::Throttled { retry_after }) => return Ok(later(&site, &jar, &form, retry_after)),
+            Err(AuthError::Throttled { retry_after }) => return later(&site, &jar, &form, retry_after),
             Err(AuthError::CodeUnavailable) => {
                 if steps.holds(ticket) {
                     ticket.clone_into(&mut next_ticket);
@@ -175,19 +187,25 @@ pub async fn post(
                 return Err(Fault::Unavailable(std::time::Duration::from_secs(15), text));
             }
         };
-    Ok(sign_in_page(&site, &jar, &form, Step { status, problem, ask_code, ticket: next_ticket }))
+    sign_in_page(&site, &jar, &form, Step { status, problem, ask_code, ticket: next_ticket })
+}
+
+/// Where to go after signing in.
+fn next_of(form: &Posted) -> String {
+    let next = form.local("next");
+    if next.starts_with("/signin") || next.starts_with("/setup") { "/".to_owned() } else { next }
 }
 
 /// The form again, after too many attempts.
-fn later(site: &Site, jar: &Jar, form: &Posted, retry_after: Duration) -> Response {
+fn later(site: &Site, jar: &Jar, form: &Posted, retry_after: Duration) -> Result<Response> {
     let problem = Some(Problem::TooManyAttempts(retry_after));
     let status = StatusCode::TOO_MANY_REQUESTS;
     let ask_code = !form.get("code").trim().is_empty();
     let ticket = form.get("ticket");
     let ticket = if site.second_steps.holds(ticket) { ticket.to_owned() } else { String::new() };
-    let mut response = sign_in_page(site, jar, form, Step { status, problem, ask_code, ticket });
+    let mut response = sign_in_page(site, jar, form, Step { status, problem, ask_code, ticket })?;
     response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
-    response
+    Ok(response)
 }
 
 /// What was left empty.
@@ -209,19 +227,25 @@ fn missing(form: &Posted) -> Wrong {
 }
 
 /// The form again, with what is wrong beside its fields.
-fn refusal(site: &Site, jar: &Jar, form: &Posted, wrong: Wrong, ask_code: bool) -> Response {
+fn refusal(site: &Site, jar: &Jar, form: &Posted, wrong: Wrong, ask_code: bool) -> Result<Response> {
     let ticket = form.get("ticket");
     let kept = if site.second_steps.holds(ticket) { ticket.to_owned() } else { String::new() };
+<<<<<<< HEAD
     visitor_page(jar, &texts().signin(), StatusCode::UNPROCESSABLE_ENTITY, |page| SignInPage {
+=======
+    let passkey = by_passkey::Ask::of(site, jar, form.get("login"), &kept)?;
+    Ok(visitor_page(jar, "Sign in", StatusCode::UNPROCESSABLE_ENTITY, |page| SignInPage {
+>>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: jar.host().to_owned(),
         next: form.local("next"),
         login: form.get("login").to_owned(),
         ask_code,
         ticket: kept,
+        passkey,
         problem: None,
         wrong,
-    })
+    }))
 }
 
 /// Why the sign-in goes on: what the page says, and what it asks for next.
@@ -233,18 +257,24 @@ struct Step {
     ticket: String,
 }
 
-fn sign_in_page(site: &Site, jar: &Jar, form: &Posted, step: Step) -> Response {
+fn sign_in_page(site: &Site, jar: &Jar, form: &Posted, step: Step) -> Result<Response> {
     let Step { status, problem, ask_code, ticket } = step;
+<<<<<<< HEAD
     visitor_page(jar, &texts().signin(), status, |page| SignInPage {
+=======
+    let passkey = by_passkey::Ask::of(site, jar, form.get("login"), &ticket)?;
+    Ok(visitor_page(jar, "Sign in", status, |page| SignInPage {
+>>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: jar.host().to_owned(),
         next: form.local("next"),
         login: form.get("login").to_owned(),
         ask_code,
         ticket,
+        passkey,
         problem,
         wrong: Wrong::default(),
-    })
+    }))
 }
 
 /// What the browser says it is.
@@ -252,15 +282,29 @@ fn agent_of(headers: &HeaderMap) -> &str {
     headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// Begin a session, and go to `next`. The old session of the browser ends.
+/// Begins a session, and goes to `next`.
 async fn sign_in(
     site: &Site,
     jar: &Jar,
     headers: &HeaderMap,
-    account: AccountId,
+    done: &Login,
     addr: IpAddr,
     next: &str,
 ) -> Result<Response> {
+    let token = begin(site, jar, headers, (done.account, done.passkey), addr).await?;
+    let mut response = Redirect::to(next).into_response();
+    response.headers_mut().append(header::SET_COOKIE, jar.set_session(Some(&token)));
+    Ok(response)
+}
+
+/// Begins a session; gives its token. The old session of the browser ends.
+async fn begin(
+    site: &Site,
+    jar: &Jar,
+    headers: &HeaderMap,
+    (account, passkey): (AccountId, Option<PasskeyId>),
+    addr: IpAddr,
+) -> Result<String> {
     if let Some(old) = jar.session()
         && let Some(session) = site.directory.session(old)?
     {
@@ -273,7 +317,7 @@ async fn sign_in(
         });
     }
     let agent = agent_of(headers);
-    let token = site.directory.create_session(account, &addr.to_string(), agent).await?;
+    let token = site.directory.create_session_by(account, passkey, &addr.to_string(), agent).await?;
     let name = settings::browser(agent);
     // That it could not be noted, on a full disk for one, keeps nobody out.
     if site.directory.note_browser(account, addr, &name).await.unwrap_or(false) {
@@ -284,9 +328,7 @@ async fn sign_in(
         // The mail waits for a standby where every mail does; who signs in does not.
         let _ = tokio::time::timeout(NOTICE_PATIENCE, told).await;
     }
-    let mut response = Redirect::to(next).into_response();
-    response.headers_mut().append(header::SET_COOKIE, jar.set_session(Some(&token)));
-    Ok(response)
+    Ok(token)
 }
 
 /// `POST /signout`
@@ -364,7 +406,7 @@ pub async fn setup(
         user: posted.get("user").trim().to_owned(),
         password: posted.get("password").to_owned(),
     };
-    let mut wrong = looked_at(&form, posted.get("again"));
+    let mut wrong = looked_at(&site, &form, posted.get("again"));
     if wrong.get("password").or_else(|| wrong.get("again")).is_some() {
         form.password.clear();
     }
@@ -388,7 +430,10 @@ pub async fn setup(
             site.directory.audit(None, "setup", &what, &addr.to_string()).await?;
             let what = "created the account, an administrator";
             site.directory.audit(Some(account), "setup", what, &addr.to_string()).await?;
-            sign_in(&site, &jar, &headers, account, addr, "/mail/inbox").await
+            let token = begin(&site, &jar, &headers, (account, None), addr).await?;
+            let mut response = Redirect::to("/mail/inbox").into_response();
+            response.headers_mut().append(header::SET_COOKIE, jar.set_session(Some(&token)));
+            Ok(response)
         }
         Err(error @ DirectoryError::Store(_)) => Err(error.into()),
         Err(error) => {
@@ -411,7 +456,7 @@ fn first_address(form: &SetupForm) -> String {
 }
 
 /// Everything that can be seen to be wrong with what was typed.
-fn looked_at(form: &SetupForm, again: &str) -> Wrong {
+fn looked_at(site: &Site, form: &SetupForm, again: &str) -> Wrong {
     let mut wrong = Wrong::default();
     if form.domain.is_empty() {
         wrong.add("domain", "Type a domain that you own, such as example.org.");
@@ -435,7 +480,7 @@ fn looked_at(form: &SetupForm, again: &str) -> Wrong {
     if form.password.is_empty() {
         wrong.add("password", "Type a password.");
     } else {
-        wrong.check("password", directory::check_password(&form.password, &[&first_address(form), &form.name]));
+        wrong.check("password", site.directory.check_new_password(&form.password, &first_address(form), &form.name));
     }
     if form.password != again {
         wrong.add("again", Problem::PasswordsDiffer);

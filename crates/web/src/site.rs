@@ -18,6 +18,7 @@ use people::People;
 use reports::Reports;
 use rules::Rules;
 use saved::SavedSearches;
+use selfcheck::Selfcheck;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,7 @@ use crate::discovery::profiles::Profiles;
 use crate::found::Found;
 use crate::known::Known;
 use crate::options::WebOptions;
+use crate::passkey::Challenges;
 use crate::queue_work::Work;
 use crate::rendering::Rendering;
 use crate::room::Shares;
@@ -69,6 +71,8 @@ pub struct Site(Arc<Inner>);
 /// See [`Site`].
 pub struct Inner {
     state: WebState,
+    /// Looks accounts through.
+    pub selfcheck: Selfcheck,
     /// Searches of the last minute.
     pub found: Found,
     /// People of the newest mail, for completing addresses.
@@ -81,6 +85,8 @@ pub struct Inner {
     pub answers: Answers,
     /// Those between password and code.
     pub second_steps: SecondSteps,
+    /// What browsers with passkeys were asked.
+    pub challenges: Challenges,
     /// Configuration profiles that wait to be fetched.
     pub profiles: Profiles,
     /// Files of contacts whose import waits to be confirmed.
@@ -129,6 +135,7 @@ impl Site {
         Self(Arc::new(Inner {
             rewinding: Arc::new(Semaphore::new(MAX_REWINDS)),
             exporting: Arc::new(Semaphore::new(MAX_EXPORTS)),
+            selfcheck: checks_of(&state),
             state,
             found: Found::default(),
             known: Known::default(),
@@ -136,6 +143,7 @@ impl Site {
             uploads: (Arc::new(Semaphore::new(UPLOADS)), Shares::new(UPLOADS_EACH)),
             answers: Answers::default(),
             second_steps: SecondSteps::default(),
+            challenges: Challenges::default(),
             profiles: Profiles::default(),
             staged: crate::contacts::staged::Staged::default(),
             searching: Shares::new(SEARCHES_EACH),
@@ -186,6 +194,18 @@ impl Site {
         }
         Ok(addresses)
     }
+}
+
+fn checks_of(state: &WebState) -> Selfcheck {
+    Selfcheck::new(selfcheck::Parts {
+        directory: state.directory.clone(),
+        mailstore: state.mailstore.clone(),
+        people: state.people.clone(),
+        rules: state.rules.clone(),
+        spam: state.spam.clone(),
+        delivery: state.delivery.clone(),
+        index: state.options.index.clone(),
+    })
 }
 
 impl Deref for Site {

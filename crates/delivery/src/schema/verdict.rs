@@ -53,6 +53,9 @@ pub struct VerdictRecord {
     /// It is snoozed: when it returns.
     #[prost(message, optional, tag = "16")]
     pub snooze: Option<Snooze>,
+    /// The message is counted on the masked address that it came to.
+    #[prost(bool, tag = "17")]
+    pub counted: bool,
 }
 
 /// A changed message in a [`VerdictRecord`].

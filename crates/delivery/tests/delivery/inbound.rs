@@ -294,3 +294,36 @@ async fn messages_that_stall_on_their_way_in_fill_the_memory_no_further_than_all
     }
     world.check();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_masked_address_counts_its_mail_however_many_recipients_there_are() {
+    let world = World::new(options(None)).await;
+    let directory = &world.directory;
+    let mut accounts = vec![world.alice, world.bob];
+    for number in 0..32 {
+        let new = directory::NewAccount {
+            address: address(&format!("one{number}@here.example")),
+            name: String::new(),
+            password: "correct horse battery".to_owned(),
+            role: directory::Role::User,
+            quota_bytes: 0,
+        };
+        accounts.push(directory.create_account(new).await.unwrap());
+    }
+    let mut masks = Vec::new();
+    for account in &accounts {
+        masks.push(directory.create_mask(*account, "shop").await.unwrap());
+    }
+    // Two of one account in the same message, one of them with a detail.
+    let second = directory.create_mask(world.bob, "other").await.unwrap().replace('@', "+x@");
+    let to: Vec<&str> = masks.iter().map(String::as_str).chain([second.as_str()]).collect();
+    let accepted = world.delivery.accept(envelope("x@far.example", &to, None), MESSAGE).await.unwrap();
+    let queued = accepted.recipients.iter().filter(|outcome| **outcome == RecipientOutcome::Queued).count();
+    assert!(queued > 0, "some have to wait");
+    world.until_queue_is_empty().await;
+    for account in &accounts {
+        let counts: Vec<u64> = directory.masks(*account).unwrap().iter().map(|mask| mask.count).collect();
+        assert!(counts.iter().all(|count| *count == 1), "{account}: {counts:?}");
+    }
+    world.check();
+}

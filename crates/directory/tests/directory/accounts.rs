@@ -212,3 +212,50 @@ async fn a_domain_goes_with_its_aliases_but_never_with_a_login() {
     let again = directory.remove_domain_with_aliases("bücher.example").await;
     assert!(matches!(again, Err(DirectoryError::NoSuchDomain(_))), "{again:?}");
 }
+
+#[tokio::test]
+async fn a_domain_says_which_addresses_with_a_detail_it_has() {
+    let world = World::new().await;
+    let (directory, anna) = (&world.directory, world.anna);
+    let resolve = |text: &str| directory.resolve(&address(text)).unwrap();
+    let to_anna = Resolved::Account(anna);
+    let no_detail = |text: &str| directory.came(anna, &address(text)).unwrap().detail;
+    for (plus, subdomains, with_plus, below) in [
+        (None, None, to_anna, Resolved::NoSuchDomain),
+        (Some(false), None, Resolved::NoSuchAddress, Resolved::NoSuchDomain),
+        (None, Some(true), Resolved::NoSuchAddress, to_anna),
+        (Some(true), None, to_anna, to_anna),
+        (None, Some(false), to_anna, Resolved::NoSuchDomain),
+    ] {
+        directory.set_addressing("here.example", plus, subdomains).await.unwrap();
+        assert_eq!(resolve("anna+lists@here.example"), with_plus, "{plus:?} {subdomains:?}");
+        assert_eq!(resolve("lists@Anna.here.example"), below, "{plus:?} {subdomains:?}");
+        assert_eq!(resolve("anna@here.example"), to_anna);
+        // Nobody of that name, and two labels too many.
+        for other in ["lists@nobody.here.example", "lists@anna.sub.here.example", "x@anna.there.example"] {
+            assert!(!matches!(resolve(other), Resolved::Account(_)), "{other}");
+        }
+        assert_eq!(no_detail("anna+lists@here.example"), None, "she has not asked for it");
+    }
+    assert!(directory.set_addressing("there.example", Some(true), None).await.is_err());
+    // A catch-all has what is no address, with or without a plus.
+    directory.set_addressing("here.example", Some(false), Some(true)).await.unwrap();
+    directory.add_alias(world.bert, "@here.example").await.unwrap();
+    assert_eq!(resolve("anna+lists@here.example"), Resolved::Account(world.bert));
+    assert_eq!(resolve("lists@nobody.here.example"), Resolved::NoSuchAddress);
+    // A detail is what is not the address itself.
+    directory.set_addressing("here.example", Some(true), Some(true)).await.unwrap();
+    let wish = directory::Settings { files_by_detail: true, ..directory::Settings::default() };
+    directory.set_settings(anna, wish).await.unwrap();
+    directory.add_alias(anna, "anna+news@here.example").await.unwrap();
+    for (to, detail) in [
+        ("anna+lists@here.example", Some("lists")),
+        ("anna+a+b@here.example", Some("a+b")),
+        ("lists@anna.here.example", Some("lists")),
+        ("anna@here.example", None),
+        ("anna+@here.example", None),
+        ("anna+news@here.example", None),
+    ] {
+        assert_eq!(no_detail(to).as_deref(), detail, "{to}");
+    }
+}

@@ -175,3 +175,25 @@ async fn people_make_as_many_aliases_as_they_may_and_take_nobodys_mail() {
     ));
     assert!(matches!(none.directory.create_mask(none.bert, "x").await, Err(DirectoryError::TooMany { .. })));
 }
+
+#[tokio::test]
+async fn mail_to_a_blocked_one_goes_where_its_owner_wants_it_and_never_gives_the_right_to_send() {
+    let world = World::new().await;
+    let (directory, bert) = (&world.directory, world.bert);
+    let mask = directory.create_mask(bert, "shop").await.unwrap();
+    let parsed = mailkit::EmailAddress::parse(&mask).unwrap();
+    directory.block_mask(bert, &mask, true).await.unwrap();
+    for wanted in directory::BlockedMail::ALL {
+        let settings = directory::Settings { blocked_masks: wanted.number(), ..directory::Settings::default() };
+        directory.set_settings(bert, settings).await.unwrap();
+        let is_refused = wanted == directory::BlockedMail::Refuse;
+        let resolved = if is_refused { Resolved::NoSuchAddress } else { Resolved::Account(bert) };
+        assert_eq!(directory.resolve(&parsed).unwrap(), resolved, "{wanted:?}");
+        let came = directory.came(bert, &parsed).unwrap();
+        assert_eq!(came.blocked, Some(wanted).filter(|_| !is_refused), "{wanted:?}");
+        assert!(!directory.may_send_as(bert, &parsed).unwrap(), "{wanted:?}");
+    }
+    directory.block_mask(bert, &mask, false).await.unwrap();
+    assert_eq!(directory.came(bert, &parsed).unwrap().blocked, None);
+    assert!(directory.may_send_as(bert, &parsed).unwrap());
+}

@@ -57,6 +57,10 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             let account = find(services, &address).await?;
             return super::sign_ins::listed(services, &account, output).await;
         }
+        AccountCommand::Check { address, mend, message } => {
+            let account = find(services, &address).await?;
+            return super::account_check::run(services, &account, (mend, message), output).await;
+        }
         AccountCommand::Set(args) => return set(services, args, output).await,
         AccountCommand::Passwd { address, must_change, password } => {
             let account = find(services, &address).await?;
@@ -95,6 +99,7 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             return sending::stop(services, &address, reason, output).await;
         }
         AccountCommand::AllowSending { address } => return sending::allow(services, &address, output).await,
+        AccountCommand::Masks(args) => return super::masks::run(services, args, output).await,
         AccountCommand::Alias { address, alias, remove } => {
             alias_of(services, &address, &alias, remove, output).await?
         }
@@ -165,6 +170,7 @@ async fn shown(services: &Services, account: &Account, output: &Output) -> anyho
     let passwords = directory.app_passwords(account.id)?;
     let sessions = directory.sessions(account.id)?.len();
     let totp = directory.totp_enabled(account.id)?;
+    let passkeys = directory.passkeys(account.id)?;
     let quarantined = services.store.quarantined().into_iter().find(|(realm, _)| *realm == account.id.realm());
     let quarantined = quarantined.map(|(_, why)| why);
     if output.json() {
@@ -191,6 +197,13 @@ async fn shown(services: &Services, account: &Account, output: &Output) -> anyho
             "used_bytes": quota.used_bytes,
             "quota_bytes": quota.limit_bytes,
             "second_factor": totp,
+            "passkeys": passkeys.iter().map(|one| serde_json::json!({
+                "name": one.name,
+                "for": one.rp_id,
+                "created_ms": one.created_ms,
+                "last_used_ms": one.last_used_ms,
+                "signs_in_alone": one.is_alone,
+            })).collect::<Vec<_>>(),
             "app_passwords": passwords,
             "web_sessions": sessions,
             "quarantined": quarantined.as_ref().map(ToString::to_string),
@@ -212,6 +225,10 @@ async fn shown(services: &Services, account: &Account, output: &Output) -> anyho
     output.line(row("addresses", addresses.join(", "))).await;
     output.line(row("two-step sign-in", if totp { "on" } else { "off" }.to_owned())).await;
     output.line(row("web sessions", sessions.to_string())).await;
+    for one in passkeys {
+        let used = one.last_used_ms.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", moment(at)));
+        output.line(row("passkey", format!("{}, {used}", one.name))).await;
+    }
     for one in passwords {
         let used = one.last_used_ms.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", moment(at)));
         output.line(row("app password", format!("{}, {used}", one.name))).await;
@@ -273,8 +290,12 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
         if !names.is_empty() {
             tell(services, id, &AccessChange::AppPasswordsRevoked(names)).await;
         }
-        let audited = "ended all web sessions and revoked all app passwords".to_owned();
-        done.push(("web sessions have ended, app passwords are revoked".to_owned(), audited));
+        let keys = directory.remove_all_passkeys(id).await?;
+        if !keys.is_empty() {
+            tell(services, id, &AccessChange::PasskeysRemoved(keys)).await;
+        }
+        let audited = "ended all web sessions, revoked all app passwords and removed all passkeys".to_owned();
+        done.push(("web sessions have ended, app passwords are revoked, passkeys are removed".to_owned(), audited));
     }
     ensure!(
         !done.is_empty(),

@@ -8,7 +8,7 @@ use mailkit::{address::readable_domain, dkim::split_txt};
 
 use super::accounts::WHO;
 use crate::{
-    cli::{DomainCommand, StsMode},
+    cli::{DomainCommand, StsMode, Switch},
     domains,
     failure::Code,
     output::Output,
@@ -51,6 +51,9 @@ pub async fn run(running: &Arc<Running>, command: DomainCommand, output: &Output
         DomainCommand::Reports { name, days } => super::reports::show(running, &name, days, output).await,
         DomainCommand::Show { name } => print_records(running, &name, output).await,
         DomainCommand::Check { name } => check(running, name, output).await,
+        DomainCommand::Addressing { name, plus, subdomains } => {
+            addressing(running, &name, (plus, subdomains), output).await
+        }
         DomainCommand::MtaSts { name, mode } => {
             let mode = match mode {
                 StsMode::Testing => MtaSts::Testing,
@@ -66,6 +69,35 @@ pub async fn run(running: &Arc<Running>, command: DomainCommand, output: &Output
             Ok(())
         }
     }
+}
+
+/// Which addresses with a detail a domain has; sets what is given.
+async fn addressing(
+    running: &Arc<Running>,
+    name: &str,
+    (plus, subdomains): (Option<Switch>, Option<Switch>),
+    output: &Output,
+) -> anyhow::Result<()> {
+    let directory = &running.services.directory;
+    let domain = directory.set_addressing(name, plus.map(Switch::is_on), subdomains.map(Switch::is_on)).await?;
+    let word = |on: bool| if on { "on" } else { "off" };
+    if plus.is_some() || subdomains.is_some() {
+        let shown = readable_domain(&domain.name);
+        let what = format!(
+            "set addresses with a detail of the domain {shown}: plus {}, subdomains {}",
+            word(domain.plus),
+            word(domain.subdomains)
+        );
+        directory.audit(None, WHO, &what, "").await?;
+    }
+    if output.json() {
+        let object = serde_json::json!({ "name": domain.name, "plus": domain.plus, "subdomains": domain.subdomains });
+        output.object(object).await;
+        return Ok(());
+    }
+    output.line(format!("user+detail@{}  {}", domain.name, word(domain.plus))).await;
+    output.line(format!("detail@user.{}  {}", domain.name, word(domain.subdomains))).await;
+    Ok(())
 }
 
 async fn new_keys(running: &Arc<Running>, name: &str, now: bool, output: &Output) -> anyhow::Result<()> {

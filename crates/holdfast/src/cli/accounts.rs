@@ -36,6 +36,18 @@ pub enum AccountCommand {
         /// The account's address.
         address: String,
     },
+    /// Look through an account for what keeps it from working: storage, mailboxes, rules, forwarding, sign-ins. Exits with 1 if
+    /// something is wrong.
+    Check {
+        /// The account's address.
+        address: String,
+        /// Make mailboxes that are missing.
+        #[arg(long)]
+        mend: bool,
+        /// Send a message from the account to itself, and say where it arrived.
+        #[arg(long)]
+        message: bool,
+    },
     /// Change an account: name, storage limit, role; or sign out everywhere after a theft.
     Set(SetArgs),
     /// Set a new password. Ends all web sessions of the account.
@@ -95,6 +107,8 @@ pub enum AccountCommand {
         /// The account's address.
         address: String,
     },
+    /// List the masked addresses of an account, make one, or block, unblock or delete one.
+    Masks(MasksArgs),
     /// Add or remove an alias: another address of an account.
     Alias {
         /// The account's address.
@@ -127,10 +141,29 @@ pub struct SetArgs {
     /// Turn off two-step sign-in: for someone who lost the device.
     #[arg(long)]
     pub totp_off: bool,
-    /// Sign out everywhere: end all web sessions and revoke all app passwords, for example after a theft. Also set a new
-    /// password.
+    /// Sign out everywhere: end all web sessions, revoke all app passwords and remove all passkeys, for example after a theft.
+    /// Also set a new password.
     #[arg(long)]
     pub shut_out: bool,
+}
+
+/// `holdfast account masks …`
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+pub struct MasksArgs {
+    /// The account's address.
+    pub address: String,
+    /// Make one, for this site or purpose.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["block", "unblock", "delete"])]
+    pub create: Option<String>,
+    /// Have mail to this one refused.
+    #[arg(long, value_name = "MASK", conflicts_with_all = ["unblock", "delete"])]
+    pub block: Option<String>,
+    /// Let mail to this one come again.
+    #[arg(long, value_name = "MASK", conflicts_with = "delete")]
+    pub unblock: Option<String>,
+    /// Delete this one for good: nobody ever gets it again.
+    #[arg(long, value_name = "MASK")]
+    pub delete: Option<String>,
 }
 
 /// `holdfast account limits …`
@@ -239,6 +272,17 @@ pub enum DomainCommand {
         /// The mode.
         #[arg(value_enum)]
         mode: StsMode,
+    },
+    /// Show, or set, which addresses with a detail a domain has.
+    Addressing {
+        /// The domain.
+        name: String,
+        /// Whether mail to `user+detail@domain` goes to `user@domain`. Default: on.
+        #[arg(long, value_name = "on|off", value_enum)]
+        plus: Option<Switch>,
+        /// Whether mail to `detail@user.domain` goes to `user@domain`; its MX records must be set too. Default: off.
+        #[arg(long, value_name = "on|off", value_enum)]
+        subdomains: Option<Switch>,
     },
     /// Show who sends mail in a domain's name, and who could not deliver to it safely, by the reports of other servers.
     Reports {

@@ -254,6 +254,7 @@ impl Site {
                 alarms: running.alarms.subscribe(),
                 continuity: running.continuity.subscribe(),
                 help: &help::PAGES,
+                index: Some(services.index.clone()),
                 tls: running.tls.get().cloned(),
                 operator: Some(super::operator::Operating::new(running.clone())),
                 ..web::WebOptions::default()

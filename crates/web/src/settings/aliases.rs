@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use directory::{DirectoryError, MAX_MASK_NAME_BYTES};
+use directory::{BlockedMail, DirectoryError, MAX_MASK_NAME_BYTES, Settings};
 
 use super::common::{Ask, TABS, Tabs, note, surroundings};
 use crate::caller::Caller;
@@ -38,6 +38,11 @@ struct AliasesPage {
     most_aliases: usize,
     typed: String,
     domain: String,
+    /// Whether `user+detail@` is the account's.
+    plus: bool,
+    files_by_detail: bool,
+    /// What becomes of mail to blocked masked addresses: names, texts, which is chosen.
+    blocked: Vec<(&'static str, &'static str, bool)>,
 }
 
 struct MaskLine {
@@ -78,6 +83,8 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
                 blocked: mask.blocked,
             });
             let refused = !wrong.is_empty();
+            let domain = caller.address.rsplit_once('@').map_or("", |(_, domain)| domain).to_owned();
+            let chosen = BlockedMail::of(&caller.settings);
             let mut response = view::html(&AliasesPage {
                 page: caller.page("Aliases"),
                 shell: surroundings(caller, done.as_deref(), HERE)?,
@@ -92,7 +99,10 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
                 aliases: directory.own_aliases(caller.account)?,
                 most_aliases: most.aliases,
                 typed,
-                domain: caller.address.rsplit_once('@').map_or("", |(_, domain)| domain).to_owned(),
+                plus: directory.domain(&domain)?.is_none_or(|domain| domain.plus),
+                domain,
+                files_by_detail: caller.settings.files_by_detail,
+                blocked: BlockedMail::ALL.map(|one| (one.name(), in_words(one), one == chosen)).to_vec(),
             });
             if refused {
                 *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
@@ -100,6 +110,26 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
             Ok(response)
         })
         .await
+}
+
+const fn in_words(one: BlockedMail) -> &'static str {
+    match one {
+        BlockedMail::Refuse => "Refuse it, as if the address didn’t exist",
+        BlockedMail::Spam => "File it in Spam",
+        BlockedMail::Discard => "Discard it; its sender isn’t told",
+    }
+}
+
+/// `POST /settings/aliases/arriving`: what becomes of mail by the address that it came to.
+pub async fn arriving(caller: Caller, form: Posted) -> Result<Response> {
+    let wanted = BlockedMail::ALL.into_iter().find(|one| one.name() == form.get("blocked")).unwrap_or_default();
+    let settings = Settings {
+        files_by_detail: form.get("by-detail") == "1",
+        blocked_masks: wanted.number(),
+        ..caller.settings.clone()
+    };
+    caller.site.directory.set_settings(caller.account, settings).await?;
+    Ok(Redirect::to(&notice::with(HERE, "settings")).into_response())
 }
 
 /// `POST /settings/aliases/mask`: makes a masked address. Sent twice it makes one.

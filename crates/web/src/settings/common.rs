@@ -31,6 +31,7 @@ pub const TABS: Tabs = &[
     ("/settings/apps", "App passwords"),
     ("/settings/sessions", "Sign-ins"),
     ("/rewind", "Rewind"),
+    ("/settings/check", "Test"),
 ];
 pub fn surroundings(caller: &Caller, done: Option<&str>, here: &str) -> Result<Shell> {
     let mut shell = shell::build(caller, "page", None)?;

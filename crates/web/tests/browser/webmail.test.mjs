@@ -38,7 +38,7 @@ async function open(options = {}) {
   context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   page.on('request', (request) => {
-    if (!request.url().startsWith(server.url) && !/^(data|blob|about):/.test(request.url())) strangers.push(request.url());
+    if (!request.url().startsWith(options.baseURL ?? server.url) && !/^(data|blob|about):/.test(request.url())) strangers.push(request.url());
   });
   page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error}`));
   page.on('console', (message) => {
@@ -52,7 +52,7 @@ async function signIn(name, options) {
   await page.goto('/signin');
   await page.getByLabel('Email address').fill(`${name}@example.org`);
   await page.getByLabel('Password').fill(PASSWORD);
-  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
   await page.locator('#list').waitFor();
   // Keys mean something once the script has run.
   if (options?.javaScriptEnabled !== false) await page.locator('html.scripted').waitFor({ state: 'attached' });
@@ -77,7 +77,7 @@ async function timeToUndo(page, seconds) {
 /** All pages that are neither a list of messages nor one of them. */
 const PAGES = [
   '/compose', '/search?q=', '/search?q=nothing+at+all', '/people', '/people/new', '/people/import', '/mailboxes', '/rewind',
-  '/settings', '/settings/security', '/settings/rules', '/settings/rules/rule', '/settings/rules/scripts', '/settings/rules/script', '/settings/vacation', '/searches', '/settings/apps', '/settings/sessions', '/settings/aliases', '/admin', '/admin/accounts/1', '/admin/domains',
+  '/settings', '/settings/security', '/settings/rules', '/settings/rules/rule', '/settings/rules/scripts', '/settings/rules/script', '/settings/vacation', '/searches', '/settings/apps', '/settings/sessions', '/settings/aliases', '/settings/check', '/admin', '/admin/accounts/1', '/admin/domains',
   '/admin/queue', '/admin/service', '/admin/continuity', '/admin/audit', '/nothing',
 ];
 
@@ -430,6 +430,73 @@ test('a list keeps its place on a phone while a message of it is read', async ()
   await rows.waitFor();
   await ann.waitForFunction(() => document.querySelector('.rows').scrollTop > 200);
   await ann.context().close();
+});
+
+test('a passkey is made, signs in alone, and is the second step', async () => {
+  // Browsers have passkeys at names alone, and without HTTPS at this one.
+  const bob = await signIn('bob', { baseURL: server.url.replace('127.0.0.1', 'localhost') });
+  const devtools = await bob.context().newCDPSession(bob);
+  await devtools.send('WebAuthn.enable');
+  const { authenticatorId } = await devtools.send('WebAuthn.addVirtualAuthenticator', {
+    options: { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true },
+  });
+  const touch = (enabled) => devtools.send('WebAuthn.setAutomaticPresenceSimulation', { authenticatorId, enabled });
+  const confirm = async (button) => {
+    await bob.locator('#ask-password').fill(PASSWORD);
+    await bob.getByRole('button', { name: button, exact: true }).click();
+  };
+  await bob.goto('/settings/security');
+  await bob.locator('#new').fill('password1');
+  await bob.locator('.strength[data-level="0"]').waitFor();
+  await bob.locator('#new').fill('tidal lamp orchard seven');
+  await bob.locator('.strength[data-level="4"]').waitFor();
+  await bob.getByLabel('Name', { exact: true }).fill('Laptop');
+  await bob.getByRole('button', { name: 'Add a passkey' }).click();
+  await confirm('Continue');
+  await bob.locator('form[data-passkey=create]').getByRole('button', { name: 'Continue' }).click();
+  await bob.locator('[data-code=passkeyadded]').waitFor();
+  await accessible(bob, 'passkeys');
+  await picture(bob, 'passkeys');
+  // The same device twice is told by the browser.
+  await bob.getByLabel('Name', { exact: true }).fill('Again');
+  await bob.getByRole('button', { name: 'Add a passkey' }).click();
+  await bob.locator('form[data-passkey=create]').getByRole('button', { name: 'Continue' }).click();
+  await bob.getByRole('alert').filter({ hasText: 'already has a passkey' }).waitFor();
+  const leave = async () => {
+    await touch(false);
+    await bob.context().clearCookies();
+    await bob.goto('/signin');
+  };
+  await leave();
+  await bob.getByRole('button', { name: 'Sign in with a passkey' }).waitFor();
+  await picture(bob, 'sign-in-passkey');
+  await touch(true);
+  // The list at the address field may have signed in already.
+  await bob.getByRole('button', { name: 'Sign in with a passkey' }).click({ timeout: 2_000 }).catch(() => {});
+  await bob.locator('#list').waitFor();
+  await bob.goto('/settings/security');
+  await bob.getByRole('button', { name: 'Use my passkeys' }).click();
+  await confirm('Turn on');
+  await bob.locator('#codes li').nth(9).waitFor();
+  await bob.emulateMedia({ media: 'print' });
+  assert.ok(await bob.locator('#codes').isVisible() && !(await bob.locator('.tabs').isVisible()), 'the codes are printed, and nothing around them');
+  await bob.emulateMedia({ media: 'screen' });
+  await bob.context().clearCookies();
+  await touch(false);
+  await bob.goto('/signin');
+  await bob.getByLabel('Email address').fill('bob@example.org');
+  await bob.getByLabel('Password').fill(PASSWORD);
+  await bob.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await bob.getByRole('button', { name: 'Use a passkey' }).waitFor();
+  await picture(bob, 'second-step-passkey');
+  await touch(true);
+  await bob.getByRole('button', { name: 'Use a passkey' }).click();
+  await bob.locator('#list').waitFor();
+  await bob.goto('/settings/security');
+  await bob.locator('#off-password').fill(PASSWORD);
+  await bob.getByRole('button', { name: 'Turn off', exact: true }).click();
+  await bob.locator('[data-code=twostepoff]').waitFor();
+  await bob.context().close();
 });
 
 test('without JavaScript everything works', async () => {

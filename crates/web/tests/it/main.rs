@@ -3,6 +3,7 @@
 mod admin;
 mod bounces;
 mod cards;
+mod checks;
 mod complete;
 mod discovery;
 mod display;
@@ -14,6 +15,7 @@ mod languages;
 mod lists;
 mod mail;
 mod masks;
+mod passkeys;
 mod people;
 mod replies;
 mod rewind;

@@ -43,3 +43,19 @@ async fn a_masked_address_is_made_once_for_two_presses_and_blocked_and_deleted()
     let page = browser.post("/settings/aliases/add", &refused).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "nobody has allowed it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_mail_goes_by_its_address_is_chosen() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("bob").await;
+    let csrf = browser.get("/settings/aliases").await.csrf();
+    for (by_detail, blocked, stored) in [("1", "spam", 1), ("1", "discard", 2), ("", "refuse", 0), ("1", "nonsense", 0)]
+    {
+        let fields = [("csrf", csrf.clone()), ("by-detail", by_detail.to_owned()), ("blocked", blocked.to_owned())];
+        assert_eq!(browser.post("/settings/aliases/arriving", &fields).await.status, StatusCode::SEE_OTHER);
+        let settings = world.directory.settings(world.id("bob")).unwrap();
+        assert_eq!((settings.files_by_detail, settings.blocked_masks), (by_detail == "1", stored), "{blocked}");
+    }
+    world.directory.set_addressing("example.org", Some(false), None).await.unwrap();
+    assert_eq!(browser.get("/settings/aliases").await.status, StatusCode::OK);
+}
