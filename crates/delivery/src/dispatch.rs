@@ -103,6 +103,18 @@ impl From<DeliveryError> for CommitError {
     }
 }
 
+/// What became of a message for accounts here.
+#[derive(Default)]
+struct Here {
+    /// Whether it is done with for an account.
+    filed: BTreeMap<AccountId, bool>,
+    /// Those that were deleted since.
+    gone: BTreeSet<AccountId>,
+    /// Those whose copy was filed, or tried to be.
+    handed: BTreeSet<AccountId>,
+    hints: Vec<Hint>,
+}
+
 /// Counts the message on the masked address that it came to, once. What is not counted here is when the queue files it.
 fn count_in(tx: &mut Tx<'_>, account: AccountId, record: &mut RecipientRecord) -> Result<(), StoreError> {
     let verdict = record.verdict.get_or_insert_default();
@@ -134,36 +146,14 @@ impl Dispatch {
     ) -> Result<Dispatched, CommitError> {
         let stopped = delivery.count_in(tx, &self.record, &self.recipients)?;
         let mut outcomes = Vec::with_capacity(self.recipients.len());
-        let mut filed: BTreeMap<AccountId, bool> = BTreeMap::new();
+        let mut here = Here::default();
         let mut legs: BTreeMap<Destination, Vec<RecipientRecord>> = BTreeMap::new();
         let mut later: Vec<RecipientRecord> = Vec::new();
-        let mut onward_hints: Vec<Hint> = Vec::new();
-        let mut gone: BTreeSet<AccountId> = BTreeSet::new();
-        let mut handed: BTreeSet<AccountId> = BTreeSet::new();
         for recipient in &self.recipients {
             let outcome = match &recipient.destination {
                 Destination::Account(account) => {
                     let mut record = recipient.record.clone();
-                    let done = match filed.get(account).copied() {
-                        Some(done) => {
-                            if handed.contains(account) {
-                                count_in(tx, *account, &mut record)?;
-                            }
-                            done
-                        }
-                        // Deleted since the recipient was accepted: the queue looks the address up again.
-                        None if Directory::is_deleted_in(tx, *account) => {
-                            gone.insert(*account);
-                            false
-                        }
-                        None if filed.len() >= MAX_FILINGS_PER_COMMIT || avoid.contains(account) => false,
-                        None => {
-                            handed.insert(*account);
-                            count_in(tx, *account, &mut record)?;
-                            self.hand_in(tx, delivery, *account, &mut record, &mut onward_hints)?
-                        }
-                    };
-                    filed.insert(*account, done);
+                    let done = self.file_here(tx, delivery, (*account, avoid), &mut record, &mut here)?;
                     if done {
                         RecipientOutcome::Filed(*account)
                     } else {
@@ -178,6 +168,7 @@ impl Dispatch {
             };
             outcomes.push(outcome);
         }
+        let Here { filed, gone, hints: mut onward_hints, .. } = here;
         let is_nowhere = onward_hints.is_empty() && legs.is_empty();
         if self.refuse_if_full && is_nowhere && avoid.is_empty() && filed.values().all(|done| !done) {
             let refusal = match self.recipients.first() {
@@ -205,6 +196,39 @@ impl Dispatch {
         }
         self.along.iter().try_for_each(|along| along.write_in(tx))?;
         Ok(Dispatched { outcomes, hints: onward_hints })
+    }
+
+    /// Whether the message is done with for a recipient here; false if its copy has to wait. An account gets it once, and each masked
+    /// address counts it.
+    fn file_here(
+        &self,
+        tx: &mut Tx<'_>,
+        delivery: &Delivery,
+        (account, avoid): (AccountId, &BTreeSet<AccountId>),
+        record: &mut RecipientRecord,
+        here: &mut Here,
+    ) -> Result<bool, CommitError> {
+        let done = match here.filed.get(&account).copied() {
+            Some(done) => {
+                if here.handed.contains(&account) {
+                    count_in(tx, account, record)?;
+                }
+                done
+            }
+            // Deleted since the recipient was accepted: the queue looks the address up again.
+            None if Directory::is_deleted_in(tx, account) => {
+                here.gone.insert(account);
+                false
+            }
+            None if here.filed.len() >= MAX_FILINGS_PER_COMMIT || avoid.contains(&account) => false,
+            None => {
+                here.handed.insert(account);
+                count_in(tx, account, record)?;
+                self.hand_in(tx, delivery, account, record, &mut here.hints)?
+            }
+        };
+        here.filed.insert(account, done);
+        Ok(done)
     }
 
     /// Sends the message on for an account, and files its copy; `record` becomes what is left to do. False if the copy has to

@@ -288,27 +288,7 @@ impl Directory {
                 no_guess(paid);
                 return Err(AuthError::TotpRequired);
             };
-            let taken = match second {
-                Second::Code(code) => self.use_code(id, code).await.map(|()| None),
-                Second::Passkey(answer) => self.use_passkey(id, answer, false).await.map(Some),
-            };
-            return match taken {
-                Ok(passkey) => {
-                    no_guess(paid);
-                    Ok(Login { with_code: true, passkey, ..login })
-                }
-                // Who has the password guesses at the code.
-                Err(totp::CodeError::Wrong) => {
-                    if let Some(paid) = &paid {
-                        throttle.failed(paid);
-                    }
-                    Err(AuthError::Invalid)
-                }
-                Err(totp::CodeError::NotChecked(error)) => {
-                    no_guess(paid);
-                    Err(error)
-                }
-            };
+            return self.with_second(login, second, paid).await;
         }
         no_guess(paid);
         if !has_scram && self.offers_scram() && !matches!(*self.keys(), Keys::Unusable(_)) {
@@ -319,6 +299,27 @@ impl Directory {
             remembered.put(remembered.seen(id, door, password), id, proof, self.now_ms());
         }
         Ok(login)
+    }
+
+    /// The second step of a login whose password is right.
+    async fn with_second(&self, login: Login, second: Second<'_>, paid: Option<Paid>) -> Result<Login, AuthError> {
+        let throttle = &self.inner.throttle;
+        let taken = match second {
+            Second::Code(code) => self.use_code(login.account, code).await.map(|()| None),
+            Second::Passkey(answer) => self.use_passkey(login.account, answer, false).await.map(Some),
+        };
+        let (result, is_guess) = match taken {
+            Ok(passkey) => (Ok(Login { with_code: true, passkey, ..login }), false),
+            // Who has the password guesses at the code.
+            Err(totp::CodeError::Wrong) => (Err(AuthError::Invalid), true),
+            Err(totp::CodeError::NotChecked(error)) => (Err(error), false),
+        };
+        match paid {
+            Some(paid) if is_guess => throttle.failed(&paid),
+            Some(paid) => throttle.give_back(paid),
+            None => {}
+        }
+        result
     }
 
     fn remembers(&self, id: AccountId, door: &str, password: &str, proof: [u8; 16]) -> bool {

@@ -29,6 +29,7 @@ mod stage;
 mod standby;
 pub mod status;
 mod verify;
+mod who;
 
 use std::{
     path::Path,

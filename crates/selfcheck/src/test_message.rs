@@ -68,9 +68,8 @@ impl Selfcheck {
             Some(RecipientOutcome::Refused(refusal)) => return Ok(refused(refusal)),
             Some(RecipientOutcome::Queued) | None => return Ok(Arrived::Waits),
         }
-        // An answer to it would join its conversation.
-        let answer = parse(format!("In-Reply-To: <{message_id}>\r\nSubject: Re: Test message\r\n\r\n").as_bytes());
-        let Some(thread) = self.mailstore.thread_of(id.realm(), &answer)? else { return Ok(Arrived::Nowhere) };
+        let sent = parse(text.as_bytes());
+        let Some(thread) = self.mailstore.thread_of(id.realm(), &sent)? else { return Ok(Arrived::Nowhere) };
         let places = self.mailstore.thread_places(id.realm(), thread)?;
         let mailboxes = self.mailstore.mailboxes(id.realm())?;
         let mut names: Vec<String> = mailboxes

@@ -17,7 +17,7 @@ use crate::csrf;
 use crate::error::{Fault, Result};
 use crate::language;
 use crate::lasting;
-use crate::passkey::Relying;
+use crate::relying::Relying;
 use crate::site::Site;
 use crate::time::{Calendar, Forms};
 use crate::view::{Page, fresh_key};

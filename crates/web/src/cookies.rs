@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::{Extensions, HeaderMap, HeaderValue, header};
 
-use crate::passkey::Relying;
+use crate::relying::Relying;
 use crate::site::Site;
 
 /// The client of a connection. The listener puts it into the extensions of each request.

@@ -151,6 +151,18 @@ impl Problem {
         }
     }
 
+    /// What is wrong with a passkey.
+    fn of_passkey(&self) -> String {
+        match self {
+            Self::PasskeyExpired => "That took too long. Try your passkey again.".to_owned(),
+            Self::PasskeyMissing => {
+                "Your browser sent no passkey. Passkeys need JavaScript; without it, use your password.".to_owned()
+            }
+            Self::PasskeyUnusable(why) => format!("This passkey can’t be used here: {why}."),
+            _ => "This passkey was not accepted. Try another one, or sign in with your password.".to_owned(),
+        }
+    }
+
     fn text(&self) -> String {
         let t = texts();
         match self {
@@ -171,14 +183,9 @@ impl Problem {
                 "That took too long, or there were too many attempts. Enter your password again.".to_owned()
             }
             Self::AccountDisabled => "This account is disabled. Ask your administrator to enable it.".to_owned(),
-            Self::PasskeyRefused => {
-                "This passkey was not accepted. Try another one, or sign in with your password.".to_owned()
+            Self::PasskeyRefused | Self::PasskeyExpired | Self::PasskeyMissing | Self::PasskeyUnusable(_) => {
+                self.of_passkey()
             }
-            Self::PasskeyExpired => "That took too long. Try your passkey again.".to_owned(),
-            Self::PasskeyMissing => {
-                "Your browser sent no passkey. Passkeys need JavaScript; without it, use your password.".to_owned()
-            }
-            Self::PasskeyUnusable(why) => format!("This passkey can’t be used here: {why}."),
             Self::TooManyAttempts(wait) => format!("Too many attempts. Try again in {}.", words_for(*wait)),
 >>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
             Self::WrongSetupToken => "That setup token is wrong. Copy it from the terminal again.".to_owned(),

@@ -23,11 +23,11 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
+use crate::challenges::Challenges;
 use crate::discovery::profiles::Profiles;
 use crate::found::Found;
 use crate::known::Known;
 use crate::options::WebOptions;
-use crate::passkey::Challenges;
 use crate::queue_work::Work;
 use crate::rendering::Rendering;
 use crate::room::Shares;

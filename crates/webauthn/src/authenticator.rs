@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::{MAX_AUTHENTICATOR_BYTES, MAX_ID_BYTES, Refusal, cbor::Reader, ceremony::Expected};
+use crate::{MAX_AUTHENTICATOR_BYTES, MAX_ID_BYTES, Refusal, cbor::Reader, expected::Expected};
 
 const WHAT: &str = "the authenticator data";
 const USER_PRESENT: u8 = 0x01;

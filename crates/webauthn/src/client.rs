@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::Deserialize;
 
-use crate::{MAX_CLIENT_DATA_BYTES, Refusal, ceremony::Expected};
+use crate::{MAX_CLIENT_DATA_BYTES, Refusal, expected::Expected};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

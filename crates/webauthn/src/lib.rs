@@ -13,9 +13,11 @@ mod authenticator;
 mod cbor;
 mod ceremony;
 mod client;
+mod expected;
 mod key;
 
-pub use ceremony::{Answer, Asserted, Credential, Expected, Registered, assert, register};
+pub use ceremony::{Answer, Asserted, Credential, Registered, assert, register};
+pub use expected::Expected;
 pub use key::ALGORITHMS;
 
 /// The most bytes of `clientDataJSON`.

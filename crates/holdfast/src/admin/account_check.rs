@@ -18,7 +18,7 @@ pub async fn run(
         for finding in checks.look(id)?.into_iter().filter(|one| one.code == "mailboxes" && one.mend.is_some()) {
             if let Some(mended) = checks.mend(id, finding.code, &finding.about).await? {
                 let what = format!("made the mailboxes {}", mended.about);
-                services.directory.audit(Some(id), super::accounts::WHO, &what, "").await?;
+                services.directory.audit(Some(id), super::who::WHO, &what, "").await?;
                 if !output.json() {
                     output.line(what).await;
                 }

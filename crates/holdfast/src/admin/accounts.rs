@@ -10,27 +10,14 @@ use mailstore::MailError;
 use store::StoreError;
 
 use super::sending;
+use super::who::{WHO, find};
 use crate::{
     cli::{AccountCommand, AccountRole, AdminCommand, PasswordArgs, SetArgs},
-    failure::Code,
     found::Found,
     output::Output,
     services::Services,
     told::moment,
 };
-
-/// The actor in the audit trail.
-pub(super) const WHO: &str = "command line";
-
-/// The account with a login, once its data are there (see [`directory::Directory::restored`]).
-pub(super) async fn find(services: &Services, address: &str) -> anyhow::Result<Account> {
-    let parsed = EmailAddress::parse(address).with_context(|| address.to_owned())?;
-    let account = services.directory.account_by_address(&parsed)?.ok_or_else(|| {
-        Code::NotFound.error(format!("there is no account {address}; `holdfast account list` lists the accounts"))
-    })?;
-    services.directory.restored(account.id).await?;
-    Ok(account)
-}
 
 /// Runs a command.
 pub async fn run(services: &Services, command: AccountCommand, output: &Output) -> anyhow::Result<()> {
@@ -63,14 +50,7 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
         }
         AccountCommand::Set(args) => return set(services, args, output).await,
         AccountCommand::Passwd { address, must_change, password } => {
-            let account = find(services, &address).await?;
-            let common = directory.set_password_as_operator(account.id, &password.password, must_change).await?;
-            tell(services, account.id, &AccessChange::Password).await;
-            output.line(format!("set a new password for {address}; its web sessions have ended")).await;
-            warn_if(common, output).await;
-            told(&address, &password, output).await;
-            let audited = if must_change { "set a password that must be changed" } else { "set the password" };
-            (Some(account.id), audited.to_owned())
+            set_password(services, &address, (&password, must_change), output).await?
         }
         AccountCommand::Disable { address } => {
             let account = find(services, &address).await?;
@@ -127,6 +107,22 @@ async fn add(
     Ok((Some(id), done.to_owned()))
 }
 
+async fn set_password(
+    services: &Services,
+    address: &str,
+    (password, must_change): (&PasswordArgs, bool),
+    output: &Output,
+) -> anyhow::Result<Done> {
+    let account = find(services, address).await?;
+    let common = services.directory.set_password_as_operator(account.id, &password.password, must_change).await?;
+    tell(services, account.id, &AccessChange::Password).await;
+    output.line(format!("set a new password for {address}; its web sessions have ended")).await;
+    warn_if(common, output).await;
+    told(address, password, output).await;
+    let audited = if must_change { "set a password that must be changed" } else { "set the password" };
+    Ok((Some(account.id), audited.to_owned()))
+}
+
 async fn rename(services: &Services, old: &str, new: &str, drop_old: bool, output: &Output) -> anyhow::Result<Done> {
     let account = find(services, old).await?;
     let parsed = EmailAddress::parse(new).with_context(|| new.to_owned())?;
@@ -160,6 +156,22 @@ async fn alias_of(
     services.directory.add_alias(id, alias).await?;
     output.line(format!("added alias {alias} to {address}")).await;
     Ok((Some(id), format!("added the address {alias}")))
+}
+
+/// A passkey for programs.
+fn of_passkey(one: &directory::Passkey) -> serde_json::Value {
+    serde_json::json!({
+        "name": one.name,
+        "for": one.rp_id,
+        "created_ms": one.created_ms,
+        "last_used_ms": one.last_used_ms,
+        "signs_in_alone": one.is_alone,
+    })
+}
+
+/// When something was last used, in words.
+fn used_at(last_used_ms: Option<i64>) -> String {
+    last_used_ms.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", moment(at)))
 }
 
 /// Everything about one account.
@@ -197,13 +209,7 @@ async fn shown(services: &Services, account: &Account, output: &Output) -> anyho
             "used_bytes": quota.used_bytes,
             "quota_bytes": quota.limit_bytes,
             "second_factor": totp,
-            "passkeys": passkeys.iter().map(|one| serde_json::json!({
-                "name": one.name,
-                "for": one.rp_id,
-                "created_ms": one.created_ms,
-                "last_used_ms": one.last_used_ms,
-                "signs_in_alone": one.is_alone,
-            })).collect::<Vec<_>>(),
+            "passkeys": passkeys.iter().map(of_passkey).collect::<Vec<_>>(),
             "app_passwords": passwords,
             "web_sessions": sessions,
             "quarantined": quarantined.as_ref().map(ToString::to_string),
@@ -226,12 +232,10 @@ async fn shown(services: &Services, account: &Account, output: &Output) -> anyho
     output.line(row("two-step sign-in", if totp { "on" } else { "off" }.to_owned())).await;
     output.line(row("web sessions", sessions.to_string())).await;
     for one in passkeys {
-        let used = one.last_used_ms.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", moment(at)));
-        output.line(row("passkey", format!("{}, {used}", one.name))).await;
+        output.line(row("passkey", format!("{}, {}", one.name, used_at(one.last_used_ms)))).await;
     }
     for one in passwords {
-        let used = one.last_used_ms.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", moment(at)));
-        output.line(row("app password", format!("{}, {used}", one.name))).await;
+        output.line(row("app password", format!("{}, {}", one.name, used_at(one.last_used_ms)))).await;
     }
     if let Some(why) = quarantined {
         output.line(row("QUARANTINED", why.to_string())).await;

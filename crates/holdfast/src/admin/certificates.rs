@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, bail, ensure};
 use certificates::{Certificates, Shown, Trouble};
 
-use super::{Output, accounts::WHO};
+use super::{Output, who::WHO};
 use crate::{
     certifying,
     cli::CertificateCommand,

@@ -6,7 +6,7 @@ use directory::MtaSts;
 use domaincheck::{Item, Report, State, zone};
 use mailkit::{address::readable_domain, dkim::split_txt};
 
-use super::accounts::WHO;
+use super::who::WHO;
 use crate::{
     cli::{DomainCommand, StsMode, Switch},
     domains,

@@ -5,7 +5,7 @@ use delivery::{Asked, ForwardState, Forwarding};
 use mailkit::EmailAddress;
 use serde_json::{Value, json};
 
-use super::accounts::find;
+use super::who::find;
 use crate::cli::{ForwardCommand, KeepCopy};
 use crate::failure::Code;
 use crate::{output::Output, services::Services};

@@ -12,7 +12,7 @@ use mailstore::{
 };
 use store::RealmId;
 
-use super::accounts::find;
+use super::who::find;
 use crate::{
     cli::{ExportArgs, ImportArgs, LineEndings, MailFormat},
     output::Output,

@@ -7,7 +7,7 @@ use crate::{cli::MasksArgs, output::Output, services::Services, told::moment};
 /// Changes one of an account's masked addresses, or lists them.
 pub async fn run(services: &Services, args: MasksArgs, output: &Output) -> anyhow::Result<()> {
     let MasksArgs { address, create, block, unblock, delete } = args;
-    let id = super::accounts::find(services, &address).await?.id;
+    let id = super::who::find(services, &address).await?.id;
     let directory = &services.directory;
     let (said, audited) = if let Some(name) = create {
         let mask = directory.create_mask(id, &name).await?;
@@ -28,7 +28,7 @@ pub async fn run(services: &Services, args: MasksArgs, output: &Output) -> anyho
         }
         return Ok(());
     };
-    directory.audit(Some(id), super::accounts::WHO, &audited, "").await?;
+    directory.audit(Some(id), super::who::WHO, &audited, "").await?;
     output.line(said).await;
     Ok(())
 }

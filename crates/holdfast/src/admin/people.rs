@@ -9,7 +9,7 @@ use people::{FIRST, Filter, People, PeopleError, ShelfId};
 use serde_json::json;
 use store::RealmId;
 
-use super::accounts::find;
+use super::who::find;
 use crate::{
     cli::{PeopleArgs, PeopleCommand, PeopleExportArgs, PeopleListArgs},
     output::Output,

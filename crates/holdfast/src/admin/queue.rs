@@ -7,7 +7,7 @@ use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueuedMe
 use directory::Account;
 use jiff::Timestamp;
 
-use super::accounts::WHO;
+use super::who::WHO;
 use crate::{
     cli::{AdminCommand, Chosen, QueueCommand},
     config::Config,
@@ -83,7 +83,7 @@ impl These {
     async fn of(services: &Services, chosen: Chosen, filter: QueueFilter) -> anyhow::Result<Self> {
         let Chosen { ids, account } = chosen;
         let account = match account {
-            Some(address) => Some(super::accounts::find(services, &address).await?),
+            Some(address) => Some(super::who::find(services, &address).await?),
             None => None,
         };
         let filter = QueueFilter { account: account.as_ref().map(|account| account.id), ..filter };
@@ -174,7 +174,7 @@ pub async fn confirm_drop(config: &Config, command: &mut AdminCommand) -> anyhow
 async fn list(services: &Services, account: Option<String>, limit: usize, output: &Output) -> anyhow::Result<()> {
     let delivery = &services.delivery;
     let of = match &account {
-        Some(address) => Some(super::accounts::find(services, address).await?.id),
+        Some(address) => Some(super::who::find(services, address).await?.id),
         None => None,
     };
     let filter = QueueFilter { account: of, ..QueueFilter::default() };

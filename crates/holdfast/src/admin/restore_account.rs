@@ -24,9 +24,9 @@ use mailstore::rewind::{BodySource, HeldElsewhere, RewindRecord};
 use store::{BodyId, RealmId, StagedBody, Store, StoreError, StoreOptions};
 
 use super::{
-    accounts::WHO,
     archive::events,
     rewind::{changes_something, done, explained, key, previewed, show},
+    who::WHO,
 };
 use crate::{
     cli::{AdminCommand, RestoreArgs},

@@ -10,7 +10,7 @@ use mailkit::EmailAddress;
 use mailstore::rewind::{RewindId, RewindRecord};
 use store::{Seq, StoreError};
 
-use super::accounts::{WHO, find};
+use super::who::{WHO, find};
 use crate::{
     cli::RewindArgs, moment::parse_moment, output::Output, running::Running, services::Services, told::moment,
 };

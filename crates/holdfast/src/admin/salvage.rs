@@ -16,7 +16,7 @@ use mailkit::EmailAddress;
 use realm::{Merged, Merging, PartError, RealmPart, SalvageFrom};
 use store::{BodyId, RealmId, SalvageReport, Salvaged, Store};
 
-use super::accounts::{WHO, find};
+use super::who::{WHO, find};
 use crate::{
     cli::SalvageArgs,
     output::Output,

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use directory::{KeyId, Keys, SecretsReport};
 use store::Store;
 
-use super::{Output, accounts::WHO};
+use super::{Output, who::WHO};
 use crate::{
     cli::SecretsCommand,
     secrets::{self, OLD_COPIES, described},

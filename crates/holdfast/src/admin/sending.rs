@@ -3,7 +3,7 @@
 use delivery::{Counted, SendingUse, Window};
 use directory::{Account, OwnLimits};
 
-use super::accounts::{WHO, find};
+use super::who::{WHO, find};
 use crate::{
     cli::LimitsArgs,
     output::Output,

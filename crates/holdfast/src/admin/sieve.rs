@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use rules::RulesError;
 use sieve::limits::MAX_SCRIPT_BYTES;
 
-use super::accounts::find;
+use super::who::find;
 use crate::{cli::SieveCommand, failure::Code, output::Output, services::Services};
 
 /// Runs the command.

@@ -7,7 +7,7 @@ use directory::AccountId;
 use filter::spam::{By, Entry, Grams, Judgement, Kind, Learned, Level, MAX_EMPTIED_AFTER_DAYS, Origin, features};
 use inbound::spam::{ListState, Recipient, SpamJudge};
 
-use super::accounts::find;
+use super::who::find;
 use crate::{cli::SpamCommand, output::Output, services::Services};
 
 /// Largest message that is read from a file, in bytes.

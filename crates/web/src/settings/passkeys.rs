@@ -7,11 +7,13 @@ use directory::{DirectoryError, NewPasskey, Passkey, PasskeyId};
 use super::common::{Ask, fresh, note, tell_self};
 use super::security::{Aside, show};
 use crate::caller::Caller;
+use crate::challenges::Purpose;
 use crate::error::{Fault, Result};
 use crate::forms::Posted;
 use crate::notice;
-use crate::passkey::{self, Given, Owner, Purpose, Relying};
+use crate::passkey::{self, Given, Owner};
 use crate::problem::Problem;
+use crate::relying::Relying;
 use crate::wrong::Wrong;
 
 /// Of a passkey that is only used after the password.

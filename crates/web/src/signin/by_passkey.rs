@@ -5,10 +5,11 @@ use axum::response::Response;
 use directory::{AuthError, LoginAttempt, Secret, Service};
 
 use super::{Step, agent_of, sign_in, sign_in_page};
+use crate::challenges::Purpose;
 use crate::cookies::{Jar, Peer};
 use crate::error::{Fault, Result};
 use crate::forms::Posted;
-use crate::passkey::{self, Given, Purpose};
+use crate::passkey::{self, Given};
 use crate::problem::Problem;
 use crate::settings;
 use crate::site::Site;

@@ -59,6 +59,6 @@ async fn the_strength_of_a_password_is_the_server_s_word() {
     }
     assert_eq!(
         world.browser().post("/settings/password/check", &[("new", "x".into())]).await.status,
-        StatusCode::FORBIDDEN
+        StatusCode::SEE_OTHER
     );
 }
