@@ -151,9 +151,15 @@ impl Problem {
         }
     }
 
-    /// What is wrong with a passkey.
-    fn of_passkey(&self) -> String {
+    /// What is wrong with a passkey, or with the second step.
+    fn of_sign_in(&self) -> String {
         match self {
+            Self::WrongSignInCode => {
+                "That code is wrong. Enter the newest code from your app, or an unused recovery code.".to_owned()
+            }
+            Self::SignInExpired => {
+                "That took too long, or there were too many attempts. Enter your password again.".to_owned()
+            }
             Self::PasskeyExpired => "That took too long. Try your passkey again.".to_owned(),
             Self::PasskeyMissing => {
                 "Your browser sent no passkey. Passkeys need JavaScript; without it, use your password.".to_owned()
@@ -176,15 +182,9 @@ impl Problem {
 =======
             Self::WrongLogin => "Wrong email address or password.".to_owned(),
             Self::WrongLoginOrCode => "Wrong email address, password or code.".to_owned(),
-            Self::WrongSignInCode => {
-                "That code is wrong. Enter the newest code from your app, or an unused recovery code.".to_owned()
-            }
-            Self::SignInExpired => {
-                "That took too long, or there were too many attempts. Enter your password again.".to_owned()
-            }
             Self::AccountDisabled => "This account is disabled. Ask your administrator to enable it.".to_owned(),
-            Self::PasskeyRefused | Self::PasskeyExpired | Self::PasskeyMissing | Self::PasskeyUnusable(_) => {
-                self.of_passkey()
+            Self::WrongSignInCode | Self::SignInExpired | Self::PasskeyRefused | Self::PasskeyExpired | Self::PasskeyMissing | Self::PasskeyUnusable(_) => {
+                self.of_sign_in()
             }
             Self::TooManyAttempts(wait) => format!("Too many attempts. Try again in {}.", words_for(*wait)),
 >>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)

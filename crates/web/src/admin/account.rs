@@ -398,6 +398,10 @@ async fn access(caller: &Caller, id: AccountId, verb: &str, form: &Posted) -> Re
                 let own = (id == caller.account).then_some(caller.session.id);
                 directory.end_all_sessions(id, own).await?;
                 audited.push("ended all web sessions".to_owned());
+                let keys = directory.remove_all_passkeys(id).await?;
+                if !keys.is_empty() {
+                    audited.push(format!("removed the passkeys {}", keys.join(", ")));
+                }
             }
             let names: Vec<String> = revoked.into_iter().map(|app| app.name).collect();
             let mut done = Done { audited, ..Done::new("") };
