@@ -9,6 +9,9 @@ use crate::{Result, Selfcheck};
 /// From here on storage is nearly full, in percent.
 const NEARLY_FULL: u64 = 90;
 
+/// So many messages that the search index has not reached are nothing to speak of.
+const BEHIND: u64 = 100;
+
 impl Selfcheck {
     pub(crate) fn storage(&self, id: AccountId) -> Result<Finding> {
         const CODE: &str = "storage";
@@ -61,7 +64,7 @@ impl Selfcheck {
         let measured = index.measure(id.realm())?;
         let reached = measured.as_ref().map_or(0, |measure| measure.messages);
         let unread = measured.map_or(0, |measure| measure.unread_documents);
-        if reached < all {
+        if all.saturating_sub(reached) > BEHIND {
             let text = format!(
                 "The search index has {reached} of {}. Searches find the others too, more slowly, until it has caught up.",
                 counted(usize::try_from(all).unwrap_or(usize::MAX), "message", "messages")
