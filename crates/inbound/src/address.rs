@@ -49,7 +49,8 @@ impl AddressJudge {
         let named = |exact: bool| {
             mailboxes.iter().find(|mailbox| {
                 let name = mailbox.name.as_str();
-                let can_file = !matches!(mailbox.role, Some(Role::Junk | Role::Trash | Role::Drafts | Role::Sent));
+                let can_file =
+                    !matches!(mailbox.role, Some(Role::Junk | Role::Trash | Role::Drafts | Role::Sent | Role::Snoozed));
                 can_file && if exact { name == detail } else { name.eq_ignore_ascii_case(&detail) }
             })
         };

@@ -36,7 +36,7 @@ impl Selfcheck {
         const CODE: &str = "mailboxes";
         let there: Vec<Role> = self.mailstore.mailboxes(id.realm())?.iter().filter_map(|one| one.role).collect();
         let missing: Vec<&str> =
-            Role::ALL.into_iter().filter(|role| !there.contains(role)).map(Role::standard_name).collect();
+            Role::STANDARD.into_iter().filter(|role| !there.contains(role)).map(Role::standard_name).collect();
         if missing.is_empty() {
             return Ok(Finding::ok(CODE, "Inbox, Drafts, Sent, Archive, Spam and Trash are there."));
         }
