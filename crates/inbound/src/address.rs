@@ -40,7 +40,9 @@ impl AddressJudge {
             }
             Some(BlockedMail::Refuse) | None => {}
         }
-        let Some(detail) = came.detail.filter(|_| before.mailbox.is_none() && !before.no_copy) else {
+        let Some(detail) =
+            came.detail.filter(|_| before.mailbox.is_none() && !before.no_copy && before.snooze.is_none())
+        else {
             return Ok(Verdict::default());
         };
         let realm = account.realm();
