@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use continuity::stage::{Feature, Health, Plan, Progress, Stage, WhyOff};
 
-use super::accounts::WHO;
+use super::who::WHO;
 use crate::{
     cli::{AdminCommand, StageCommand},
     config::Span,
