@@ -8,7 +8,7 @@ use directory::AccountId;
 use fetching::{FetchError, Protocol, Security, Settings, Source};
 use serde_json::{Value, json};
 
-use super::accounts::{WHO, find};
+use super::who::{WHO, find};
 use crate::cli::{FetchAddArgs, FetchCommand, FetchProtocol, FetchSecurity};
 use crate::failure::Code;
 use crate::told::moment;
