@@ -51,13 +51,9 @@ pub const KNOWN_NETWORK: u8 = 0x07;
 pub const SIGN_IN: u8 = 0x08;
 /// `MASK canonical-address` → [`MaskRecord`].
 pub const MASK: u8 = 0x09;
-<<<<<<< HEAD
-/// → [`crate::Display`].
-=======
 /// `PASSKEY hash-of-credential-id(16)` → [`PasskeyRecord`].
 pub const PASSKEY: u8 = 0x0A;
-/// → [`Display`].
->>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
+/// → [`crate::Display`].
 pub const DISPLAY: &[u8] = &[0x0B];
 /// `HELD_SECRET id(u64 BE)` → [`HeldSecretRecord`]: a secret that another part of the account needs (the password of an account
 /// elsewhere). The key is of that part; the directory seals it with all others.

@@ -151,15 +151,9 @@ impl Problem {
         }
     }
 
-    /// What is wrong with a passkey, or with the second step.
-    fn of_sign_in(&self) -> String {
+    /// What is wrong with a passkey.
+    fn of_passkey(&self) -> String {
         match self {
-            Self::WrongSignInCode => {
-                "That code is wrong. Enter the newest code from your app, or an unused recovery code.".to_owned()
-            }
-            Self::SignInExpired => {
-                "That took too long, or there were too many attempts. Enter your password again.".to_owned()
-            }
             Self::PasskeyExpired => "That took too long. Try your passkey again.".to_owned(),
             Self::PasskeyMissing => {
                 "Your browser sent no passkey. Passkeys need JavaScript; without it, use your password.".to_owned()
@@ -172,22 +166,15 @@ impl Problem {
     fn text(&self) -> String {
         let t = texts();
         match self {
-<<<<<<< HEAD
             Self::WrongLogin => t.signin_wrong().into_owned(),
             Self::WrongLoginOrCode => t.signin_wrong_or_code().into_owned(),
             Self::WrongSignInCode => t.signin_wrong_code().into_owned(),
             Self::SignInExpired => t.signin_expired().into_owned(),
             Self::AccountDisabled => t.signin_disabled().into_owned(),
-            Self::TooManyAttempts(wait) => t.signin_too_many(words_for(*wait)).into_owned(),
-=======
-            Self::WrongLogin => "Wrong email address or password.".to_owned(),
-            Self::WrongLoginOrCode => "Wrong email address, password or code.".to_owned(),
-            Self::AccountDisabled => "This account is disabled. Ask your administrator to enable it.".to_owned(),
-            Self::WrongSignInCode | Self::SignInExpired | Self::PasskeyRefused | Self::PasskeyExpired | Self::PasskeyMissing | Self::PasskeyUnusable(_) => {
-                self.of_sign_in()
+            Self::PasskeyRefused | Self::PasskeyExpired | Self::PasskeyMissing | Self::PasskeyUnusable(_) => {
+                self.of_passkey()
             }
-            Self::TooManyAttempts(wait) => format!("Too many attempts. Try again in {}.", words_for(*wait)),
->>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
+            Self::TooManyAttempts(wait) => t.signin_too_many(words_for(*wait)).into_owned(),
             Self::WrongSetupToken => "That setup token is wrong. Copy it from the terminal again.".to_owned(),
             Self::PasswordsDiffer => "The passwords don’t match. Enter the same password twice.".to_owned(),
             Self::WrongCurrentPassword => "The current password is wrong.".to_owned(),

@@ -99,12 +99,8 @@ pub async fn page(
     {
         return Ok(Redirect::to(&next).into_response());
     }
-<<<<<<< HEAD
-    Ok(visitor_page(&jar, &texts().signin(), StatusCode::OK, |page| SignInPage {
-=======
     let passkey = by_passkey::Ask::of(&site, &jar, "", "")?;
-    Ok(visitor_page(&jar, "Sign in", StatusCode::OK, |page| SignInPage {
->>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
+    Ok(visitor_page(&jar, &texts().signin(), StatusCode::OK, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: jar.host().to_owned(),
         next,
@@ -230,12 +226,8 @@ fn missing(form: &Posted) -> Wrong {
 fn refusal(site: &Site, jar: &Jar, form: &Posted, wrong: Wrong, ask_code: bool) -> Result<Response> {
     let ticket = form.get("ticket");
     let kept = if site.second_steps.holds(ticket) { ticket.to_owned() } else { String::new() };
-<<<<<<< HEAD
-    visitor_page(jar, &texts().signin(), StatusCode::UNPROCESSABLE_ENTITY, |page| SignInPage {
-=======
     let passkey = by_passkey::Ask::of(site, jar, form.get("login"), &kept)?;
-    Ok(visitor_page(jar, "Sign in", StatusCode::UNPROCESSABLE_ENTITY, |page| SignInPage {
->>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
+    Ok(visitor_page(jar, &texts().signin(), StatusCode::UNPROCESSABLE_ENTITY, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: jar.host().to_owned(),
         next: form.local("next"),
@@ -259,12 +251,8 @@ struct Step {
 
 fn sign_in_page(site: &Site, jar: &Jar, form: &Posted, step: Step) -> Result<Response> {
     let Step { status, problem, ask_code, ticket } = step;
-<<<<<<< HEAD
-    visitor_page(jar, &texts().signin(), status, |page| SignInPage {
-=======
     let passkey = by_passkey::Ask::of(site, jar, form.get("login"), &ticket)?;
-    Ok(visitor_page(jar, "Sign in", status, |page| SignInPage {
->>>>>>> de6173c7 (Passkeys, strength of passwords, a test of the account, addresses with a detail)
+    Ok(visitor_page(jar, &texts().signin(), status, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: jar.host().to_owned(),
         next: form.local("next"),
