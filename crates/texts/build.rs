@@ -68,7 +68,9 @@ fn of_expression<'a>(expression: &Expression<&'a str>, variables: &mut BTreeSet<
         Expression::Inline(inline) => of_inline(inline, variables),
         Expression::Select { selector, variants } => {
             of_inline(selector, variables);
-            variants.iter().for_each(|variant| of_pattern(&variant.value, variables));
+            for variant in variants {
+                of_pattern(&variant.value, variables);
+            }
         }
     }
 }

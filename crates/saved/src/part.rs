@@ -245,10 +245,6 @@ mod tests {
             self.hand.0.fetch_add(1_000, Ordering::SeqCst)
         }
 
-        fn account(&self) -> RealmId {
-            RealmId::account(HERE)
-        }
-
         /// Names and queries, in their order.
         fn list(&self, account: RealmId) -> Vec<(String, String)> {
             self.saved.list(account).unwrap().into_iter().map(|saved| (saved.name, saved.query)).collect()
@@ -266,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn a_rewind_brings_searches_back_as_they_were_and_can_be_taken_back() {
         let (world, part) = (World::new(), SavedPart);
-        let account = world.account();
+        let account = RealmId::account(HERE);
         let kept = world.saved.save(account, "kept", "is:unread").await.unwrap();
         let gone = world.saved.save(account, "gone", "from:bob").await.unwrap();
         let changed = world.saved.save(account, "changed", "tides").await.unwrap();
@@ -315,7 +311,7 @@ mod tests {
     #[tokio::test]
     async fn salvage_brings_what_is_missing_and_says_what_can_not_be_read() {
         let (lost, here, part) = (World::new(), World::new(), SavedPart);
-        let account = lost.account();
+        let account = RealmId::account(HERE);
         lost.saved.save(account, "lost", "from:bob").await.unwrap();
         lost.saved.save(account, "too", "tides").await.unwrap();
         let broken = [&[SAVED][..], b"short"].concat();

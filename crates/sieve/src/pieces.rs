@@ -36,7 +36,7 @@ pub(crate) fn push(pieces: &mut Vec<Stretch>, piece: Stretch) {
     }
     match (pieces.last_mut(), piece) {
         (Some(Stretch::Original(before)), Stretch::Original(range)) if before.end == range.start => {
-            before.end = range.end
+            before.end = range.end;
         }
         (Some(Stretch::Text(before)), Stretch::Text(text)) => before.extend_from_slice(&text),
         (_, piece) => pieces.push(piece),

@@ -49,7 +49,9 @@ impl Shape {
                 if names.contains("other") {
                     self.plurals.push(names);
                 }
-                variants.iter().for_each(|variant| self.read(&variant.value));
+                for variant in variants {
+                    self.read(&variant.value);
+                }
             }
         }
     }

@@ -165,14 +165,14 @@ impl<'a> Attestation<'a> {
     }
 }
 
-const fn text<'a>(item: Item<'a>) -> Option<&'a str> {
+const fn text(item: Item<'_>) -> Option<&str> {
     match item {
         Item::Text(text) => Some(text),
         _ => None,
     }
 }
 
-const fn blob<'a>(item: Item<'a>) -> Option<&'a [u8]> {
+const fn blob(item: Item<'_>) -> Option<&[u8]> {
     match item {
         Item::Bytes(bytes) => Some(bytes),
         _ => None,

@@ -30,7 +30,7 @@ pub(crate) fn check(json: &[u8], r#type: &str, expected: &Expected<'_>) -> Resul
     if aws_lc_rs::constant_time::verify_slices_are_equal(&challenge, expected.challenge).is_err() {
         return Err(Refusal::Challenge);
     }
-    if !expected.origins.iter().any(|origin| *origin == data.origin) {
+    if !expected.origins.contains(&data.origin) {
         return Err(Refusal::Origin(data.origin.chars().filter(|c| !c.is_control()).take(100).collect()));
     }
     // Our pages are in no other site's frame, so neither of them has a reason to be there.
