@@ -3,7 +3,7 @@
 use mailkit::EmailAddress;
 use prost::Message;
 
-use crate::pictures::MAX_PICTURES;
+use crate::image::MAX_PICTURES;
 use crate::{MAX_ADDRESSES, MAX_KEPT_BYTES, MAX_LINE_BYTES, MAX_NOTE_BYTES, PeopleError, Result};
 
 /// The stored data of a contact; tags are never reused.

@@ -162,53 +162,61 @@ fn reader(text: &str, said: Option<u8>) -> csv::Reader<&[u8]> {
     reader.from_reader(text.as_bytes())
 }
 
+/// Makes a contact of a row.
 fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::StringRecord) {
-    let mut card = Card::default();
-    let mut parts: [&str; 5] = [""; 5];
-    let mut groups = Vec::new();
-    let mut notes = String::new();
-    let mut more = More::default();
-    let mut note = |text: &str| {
-        if !notes.is_empty() {
-            notes.push('\n');
-        }
-        notes.push_str(text);
-    };
+    let mut entry = Entry::default();
     let label = |wanted: &Column| label(columns, row, wanted);
     for (column, value) in columns.iter().zip(row) {
         let value = as_meant(value.trim());
-        if value.is_empty() || columns::is_no_date(value) {
-            continue;
+        if !value.is_empty() && !columns::is_no_date(value) {
+            entry.cell(column, value, &label, &mut |problem| incoming.problem(line, problem));
         }
-        let several = || value.split(SEVERAL).map(str::trim).filter(|one| !one.is_empty());
+    }
+    let Entry { mut card, parts, groups, notes, more } = entry;
+    more.finish(&mut card, |key| label(&Column::PostalLabel(key.to_owned())));
+    set_parts(&mut card, parts);
+    card.note = notes;
+    if card == Card::default() && groups.is_empty() {
+        return;
+    }
+    incoming.take(IncomingCard { line, card, groups, photos: Vec::new() });
+}
+
+/// The values of a cell.
+fn several(value: &str) -> impl Iterator<Item = &str> {
+    value.split(SEVERAL).map(str::trim).filter(|one| !one.is_empty())
+}
+
+/// A row, as far as it is read.
+#[derive(Default)]
+struct Entry<'a> {
+    card: Card,
+    parts: [&'a str; 5],
+    groups: Vec<String>,
+    notes: String,
+    more: More,
+}
+
+impl<'a> Entry<'a> {
+    /// Takes a cell in. `label` gives what the row has in another column.
+    fn cell(
+        &mut self,
+        column: &Column,
+        value: &'a str,
+        label: &dyn Fn(&Column) -> String,
+        problem: &mut dyn FnMut(&str),
+    ) {
+        let (card, more) = (&mut self.card, &mut self.more);
         match column {
             Column::Name => value.clone_into(&mut card.name),
-            Column::Part(at) => parts[*at] = value,
-            Column::OtherName => card.other_names.extend(several().map(str::to_owned)),
-            Column::Address(number) => {
-                let label = label(&Column::AddressLabel(number.clone()));
-                for address in several() {
-                    match address::read(address) {
-                        Read::Addresses(all) => card
-                            .addresses
-                            .extend(all.into_iter().map(|address| Address { address, label: label.clone() })),
-                        Read::Internal => {}
-                        Read::No => {
-                            incoming.problem(
-                                line,
-                                &format!(
-                                    "\u{201c}{address}\u{201d} isn\u{2019}t an email address; it is kept in the note"
-                                ),
-                            );
-                            note(&format!("E-mail: {address}"));
-                        }
-                    }
-                }
-            }
+            Column::Part(at) => self.parts[*at] = value,
+            Column::OtherName => card.other_names.extend(several(value).map(str::to_owned)),
+            Column::Address(number) => self.addresses(value, &label(&Column::AddressLabel(number.clone())), problem),
             Column::Phone(number, known) => {
                 let own = if known.is_empty() { label(&Column::PhoneLabel(number.clone())) } else { String::new() };
                 let label = if known.is_empty() { own } else { (*known).to_owned() };
-                card.phones.extend(several().map(|number| Phone { number: number.to_owned(), label: label.clone() }));
+                let all = several(value).map(|number| Phone { number: number.to_owned(), label: label.clone() });
+                card.phones.extend(all);
             }
             Column::Organisation => value.clone_into(&mut card.organisation),
             Column::Department => value.clone_into(&mut more.department),
@@ -219,28 +227,48 @@ fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::Str
             Column::Postal(key, part) => more.postal(key, *part, value),
             Column::Web(number) => {
                 let label = label(&Column::WebLabel(number.clone()));
-                let all = several().map(|text| Labelled { text: text.to_owned(), label: label.clone() });
+                let all = several(value).map(|text| Labelled { text: text.to_owned(), label: label.clone() });
                 more.further.websites.extend(all.take(MAX_OF_A_KIND));
             }
-            Column::Note => note(value),
+            Column::Note => self.note(value),
             Column::Groups => {
-                let all = several().flat_map(|one| one.split(';'));
-                groups.extend(all.map(|name| name.trim().trim_start_matches("* ").to_owned()));
+                let all = several(value).flat_map(|one| one.split(';'));
+                self.groups.extend(all.map(|name| name.trim().trim_start_matches("* ").to_owned()));
             }
             Column::Uid => value.clone_into(&mut card.uid),
             Column::AddressLabel(_) | Column::PhoneLabel(_) | Column::PostalLabel(_) | Column::WebLabel(_) => {}
             Column::Passed => {}
             Column::Other(name) if name.is_empty() => {}
-            Column::Other(name) => note(&format!("{name}: {value}")),
+            Column::Other(name) => self.note(&format!("{name}: {value}")),
         }
     }
-    more.finish(&mut card, |key| label(&Column::PostalLabel(key.to_owned())));
-    set_parts(&mut card, parts);
-    card.note = notes;
-    if card == Card::default() && groups.is_empty() {
-        return;
+
+    /// Takes mail addresses in; what is none goes into the note.
+    fn addresses(&mut self, value: &str, label: &str, problem: &mut dyn FnMut(&str)) {
+        for address in several(value) {
+            match address::read(address) {
+                Read::Addresses(all) => {
+                    let all = all.into_iter().map(|address| Address { address, label: label.to_owned() });
+                    self.card.addresses.extend(all);
+                }
+                Read::Internal => {}
+                Read::No => {
+                    problem(&format!(
+                        "\u{201c}{address}\u{201d} isn\u{2019}t an email address; it is kept in the note"
+                    ));
+                    self.note(&format!("E-mail: {address}"));
+                }
+            }
+        }
     }
-    incoming.take(IncomingCard { line, card, groups, photos: Vec::new() });
+
+    /// Adds to the note.
+    fn note(&mut self, text: &str) {
+        if !self.notes.is_empty() {
+            self.notes.push('\n');
+        }
+        self.notes.push_str(text);
+    }
 }
 
 /// What a row says beyond names, addresses and numbers.

@@ -7,7 +7,7 @@ use store::{Order, Read as _, RealmId};
 
 use crate::card::canonical;
 use crate::schema;
-use crate::{Card, Contact, ContactId, People, Receipt, Result, book};
+use crate::{Card, Contact, ContactId, People, Receipt, Result, records};
 
 /// Most sets of contacts that are looked at together.
 pub const MAX_SETS: usize = 100;
@@ -89,7 +89,7 @@ impl People {
             }
             let mut contacts = Vec::new();
             for id in set {
-                contacts.push(Contact { id, card: book::load(&snapshot, account, id)? });
+                contacts.push(Contact { id, card: records::load(&snapshot, account, id)? });
             }
             contacts.sort_by_key(|contact| (std::cmp::Reverse(prost::Message::encoded_len(&contact.card)), contact.id));
             found.sets.push(contacts);
@@ -103,12 +103,12 @@ impl People {
     /// # Errors
     /// [`crate::PeopleError::NothingToMerge`], [`crate::PeopleError::NoSuchContact`], and the limits.
     pub fn merged(&self, account: RealmId, ids: &[ContactId]) -> Result<(Vec<Contact>, Card)> {
-        book::at_once(ids)?;
+        records::at_once(ids)?;
         let snapshot = self.store.snapshot();
         let mut contacts: Vec<Contact> = Vec::new();
         for id in ids {
             if !contacts.iter().any(|known| known.id == *id) {
-                contacts.push(Contact { id: *id, card: book::load(&snapshot, account, *id)? });
+                contacts.push(Contact { id: *id, card: records::load(&snapshot, account, *id)? });
             }
         }
         let [first, others @ ..] = contacts.as_slice() else { return Err(crate::PeopleError::NothingToMerge) };
@@ -128,7 +128,7 @@ impl People {
     /// # Errors
     /// [`crate::PeopleError::TooMany`].
     pub async fn keep_apart(&self, account: RealmId, act_key: &[u8], ids: Vec<ContactId>) -> Result<Receipt> {
-        book::at_once(&ids)?;
+        records::at_once(&ids)?;
         self.act(account, act_key, move |tx, act| {
             act.note = "They aren\u{2019}t suggested as duplicates again.".to_owned();
             let key = schema::apart(&ids);

@@ -1,15 +1,13 @@
 //! Changing a contact in a form: all of its fields, its picture, its groups and its book, unless someone else changed it
 //! since the form was made.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
-use store::{Read, RealmId, Tx};
+use store::{Read, RealmId};
 
-use crate::book::{hash, load, way_back, write};
 use crate::further::Further;
-use crate::groups::{self, join, leave};
-use crate::pictures::{self, MAX_ALL_PICTURES_BYTES, PictureError};
+use crate::groups::{self, set_groups};
+use crate::pictures::{self, MAX_ALL_PICTURES_BYTES};
+use crate::records::{hash, load, way_back, write};
 use crate::schema;
 use crate::vcard::{name_of_parts, parts};
 use crate::{Card, ContactId, GroupId, People, PeopleError, Receipt, Result, ShelfId, card::PictureRef};
@@ -180,27 +178,4 @@ fn set_picture(card: &mut Card, bytes: &Bytes) {
     }
     card.pictures.retain(|picture| picture.hash != hash);
     card.pictures.insert(0, PictureRef { hash, params: String::new() });
-}
-
-/// Put a contact into these groups, and out of all others.
-pub(crate) fn set_groups(
-    tx: &mut Tx<'_>,
-    account: RealmId,
-    id: ContactId,
-    was_in: &[GroupId],
-    groups: Vec<GroupId>,
-) -> Result<()> {
-    let wanted: BTreeSet<GroupId> = groups.into_iter().collect();
-    for group in was_in.iter().filter(|group| !wanted.contains(group)) {
-        leave(tx, account, *group, &[id])?;
-    }
-    for group in wanted.iter().filter(|group| !was_in.contains(group)) {
-        join(tx, account, *group, &[id])?;
-    }
-    Ok(())
-}
-
-/// Why a picture from a file was left out.
-pub(crate) fn left_out(error: PictureError) -> String {
-    format!("the picture was left out: {error}")
 }

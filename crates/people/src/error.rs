@@ -56,7 +56,7 @@ pub enum PeopleError {
     BookExists(String),
     /// The file is not a picture that can be kept.
     #[error(transparent)]
-    Picture(#[from] crate::pictures::PictureError),
+    Picture(#[from] crate::image::PictureError),
     /// The contact was changed since the caller read it.
     #[error("this contact was changed in the meantime")]
     Changed,

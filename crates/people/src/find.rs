@@ -9,7 +9,7 @@ use mailkit::fold::loose;
 use store::{Order, Read, RealmId};
 
 use crate::schema::{self};
-use crate::{Card, Contact, ContactId, GroupId, People, Result, ShelfId, When, book, groups, shelves};
+use crate::{Card, Contact, ContactId, GroupId, People, Result, ShelfId, When, groups, records, shelves};
 
 /// Most contacts of one page.
 pub const MAX_PAGE: usize = 500;
@@ -120,7 +120,7 @@ impl People {
                 page.more = true;
                 break;
             }
-            let card = book::load(&snapshot, account, id)?;
+            let card = records::load(&snapshot, account, id)?;
             if !shelves.has(shelf, &card) {
                 continue;
             }
@@ -177,7 +177,7 @@ impl People {
         if let Some(group) = filter.group {
             for member in groups::all(&snapshot, account)?.into_iter().filter(|g| g.id == group).flat_map(|g| g.members)
             {
-                visit(member, book::load(&snapshot, account, member)?);
+                visit(member, records::load(&snapshot, account, member)?);
             }
         } else {
             for row in snapshot.prefix(account, &[schema::CONTACT], Order::Ascending)? {
@@ -213,7 +213,7 @@ impl People {
 
     /// The contacts that have an address, in any case.
     pub fn by_address(&self, account: RealmId, address: &str) -> Result<Vec<ContactId>> {
-        book::holders(&self.store.snapshot(), account, address)
+        records::holders(&self.store.snapshot(), account, address)
     }
 
     /// What completes `prefix`: groups whose name, and addresses of contacts of whom a name, a word of a name, or the
@@ -231,7 +231,7 @@ impl People {
             if begins(&group.name) {
                 let mut members = Vec::new();
                 for id in group.members {
-                    let card = book::load(&snapshot, account, id)?;
+                    let card = records::load(&snapshot, account, id)?;
                     if let Some(address) = card.addresses.first() {
                         members.push((card.name.clone(), address.address.clone()));
                     }

@@ -190,6 +190,24 @@ pub(crate) fn leave(tx: &mut Tx<'_>, account: RealmId, id: GroupId, who: &[Conta
     Ok(())
 }
 
+/// Put a contact into these groups, and out of all others.
+pub(crate) fn set_groups(
+    tx: &mut Tx<'_>,
+    account: RealmId,
+    id: ContactId,
+    was_in: &[GroupId],
+    groups: Vec<GroupId>,
+) -> Result<()> {
+    let wanted: BTreeSet<GroupId> = groups.into_iter().collect();
+    for group in was_in.iter().filter(|group| !wanted.contains(group)) {
+        leave(tx, account, *group, &[id])?;
+    }
+    for group in wanted.iter().filter(|group| !was_in.contains(group)) {
+        join(tx, account, *group, &[id])?;
+    }
+    Ok(())
+}
+
 pub(crate) fn exists<R: Read + ?Sized>(read: &R, account: RealmId, id: GroupId) -> Result<bool> {
     Ok(read.get(account, &schema::group(id))?.is_some())
 }

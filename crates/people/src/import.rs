@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use store::{Read, RealmId, Tx};
 
-use crate::edit::left_out;
+use crate::image::left_out;
 use crate::pictures::{self, MAX_ALL_PICTURES_BYTES};
 use crate::schema;
 use crate::{
-    Card, ContactId, GroupId, MAX_MEMBERS, MAX_ROWS_PER_COMMIT, People, PeopleError, Result, ShelfId, book, csv,
-    groups, shelves, vcard,
+    Card, ContactId, GroupId, MAX_MEMBERS, MAX_ROWS_PER_COMMIT, People, PeopleError, Result, ShelfId, csv, groups,
+    records, shelves, vcard,
 };
 
 /// The largest file that is imported, in bytes.
@@ -137,7 +137,7 @@ impl People {
                 // Apple writes the UID of a card plainly, and of a member as an urn.
                 let plain = uid.strip_prefix("urn:uuid:").unwrap_or(uid);
                 for uid in [uid, plain] {
-                    who.extend(book::numbers(tx, account, &schema::uid_prefix(uid))?);
+                    who.extend(records::numbers(tx, account, &schema::uid_prefix(uid))?);
                 }
             }
             groups::join(tx, account, group, &who)
@@ -237,13 +237,13 @@ fn take(
     let found = find(tx, account, &card)?;
     let (id, mut changed) = match found {
         Some(id) => {
-            let mut mine = book::load(tx, account, id)?;
+            let mut mine = records::load(tx, account, id)?;
             pictures::lift_in(tx, account, &mut mine)?;
             let changed = mine.absorb(&card);
             if changed {
                 match mine.checked() {
                     Ok(mine) => {
-                        book::write(tx, account, id, Some(mine))?;
+                        records::write(tx, account, id, Some(mine))?;
                     }
                     Err(error) => {
                         report.problems.push(Problem { line, what: format!("skipped: {error}") });
@@ -256,7 +256,7 @@ fn take(
         None => {
             let id = ContactId::random();
             card.shelf = shelves::number(shelf);
-            book::write(tx, account, id, Some(card))?;
+            records::write(tx, account, id, Some(card))?;
             (id, false)
         }
     };
@@ -281,7 +281,7 @@ impl People {
         for IncomingCard { card, .. } in &incoming.cards {
             match find(&snapshot, account, card)? {
                 Some(id) => {
-                    let mut mine = book::load(&snapshot, account, id)?;
+                    let mut mine = records::load(&snapshot, account, id)?;
                     mine.lift_pictures();
                     let changed = mine.absorb(card);
                     *if changed { &mut planned.changed } else { &mut planned.known } += 1;
@@ -304,21 +304,21 @@ impl People {
 /// The contact that a card is of.
 fn find<R: Read + ?Sized>(tx: &R, account: RealmId, card: &Card) -> Result<Option<ContactId>> {
     if !card.uid.is_empty()
-        && let Some(id) = book::numbers(tx, account, &schema::uid_prefix(&card.uid))?.first()
+        && let Some(id) = records::numbers(tx, account, &schema::uid_prefix(&card.uid))?.first()
     {
         return Ok(Some(*id));
     }
     let same = |known: &Card| known.title() == card.title() || known.other_names.contains(&card.name);
     for address in &card.addresses {
-        for id in book::holders(tx, account, &address.address)? {
-            if same(&book::load(tx, account, id)?) {
+        for id in records::holders(tx, account, &address.address)? {
+            if same(&records::load(tx, account, id)?) {
                 return Ok(Some(id));
             }
         }
     }
     if card.addresses.is_empty() {
-        for id in book::numbers(tx, account, &schema::sorted_prefix(card))? {
-            let known = book::load(tx, account, id)?;
+        for id in records::numbers(tx, account, &schema::sorted_prefix(card))? {
+            let known = records::load(tx, account, id)?;
             if known.addresses.is_empty() && same(&known) {
                 return Ok(Some(id));
             }

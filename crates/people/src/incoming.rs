@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::Card;
-use crate::edit::left_out;
+use crate::image::left_out;
 
 /// The most problems that are reported one by one.
 pub const MAX_PROBLEMS: usize = 100;

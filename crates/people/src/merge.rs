@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 
 use crate::card::{Address, Card, Phone, canonical, joined};
-use crate::pictures::Pictures;
+use crate::image::Pictures;
 use crate::{ContactId, GroupId, ShelfId};
 
 /// All of an address book.

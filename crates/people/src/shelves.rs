@@ -7,7 +7,7 @@ use store::{Order, Read, RealmId, Tx};
 
 use crate::groups::checked;
 use crate::schema::{self, RecordBack, ShelfRecord};
-use crate::{Card, ContactId, MAX_SHELVES, People, PeopleError, Receipt, Result, ShelfId, book, ids};
+use crate::{Card, ContactId, MAX_SHELVES, People, PeopleError, Receipt, Result, ShelfId, ids, records};
 
 /// The name of the first book, which has no record.
 pub const FIRST: &str = "Contacts";
@@ -89,7 +89,7 @@ impl People {
         ids: Vec<ContactId>,
         to: Option<ShelfId>,
     ) -> Result<Receipt> {
-        book::at_once(&ids)?;
+        records::at_once(&ids)?;
         self.act(account, act_key, move |tx, act| {
             let name = name_of(tx, account, to)?;
             let mut moved = 0;
@@ -97,8 +97,8 @@ impl People {
                 let Some(card) = schema::load::<Card, _>(tx, account, &schema::contact(id))? else { continue };
                 let was_in = crate::groups::of_contact(tx, account, id)?;
                 let after = Card { shelf: number(to), ..card.clone() };
-                let after = book::write(tx, account, id, Some(after))?;
-                act.way_back.push(book::way_back(id, Some(card), &was_in, after));
+                let after = records::write(tx, account, id, Some(after))?;
+                act.way_back.push(records::way_back(id, Some(card), &was_in, after));
                 moved += 1;
             }
             act.note = format!("{} moved to {name}.", counted(moved));
@@ -118,7 +118,7 @@ impl People {
         ids: Vec<ContactId>,
         to: Option<ShelfId>,
     ) -> Result<Receipt> {
-        book::at_once(&ids)?;
+        records::at_once(&ids)?;
         self.act(account, act_key, move |tx, act| {
             let name = name_of(tx, account, to)?;
             let mut copied = 0;
@@ -126,8 +126,8 @@ impl People {
                 let Some(card) = schema::load::<Card, _>(tx, account, &schema::contact(id))? else { continue };
                 let copy = Card { shelf: number(to), uid: ids::fresh_uid(), ..card };
                 let id = ContactId::random();
-                let after = book::write(tx, account, id, Some(copy))?;
-                act.way_back.push(book::way_back(id, None, &[], after));
+                let after = records::write(tx, account, id, Some(copy))?;
+                act.way_back.push(records::way_back(id, None, &[], after));
                 copied += 1;
             }
             act.note = format!("{} copied to {name}.", counted(copied));

@@ -312,55 +312,30 @@ impl Line {
 
 /// Make a contact or a group of the lines of a card.
 fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
-    let mut card = Card::default();
-    let mut groups = Vec::new();
-    let mut members = Vec::new();
-    let mut is_group = false;
-    let mut preferred = None;
-    let mut preferred_phone = None;
+    let mut entry = Entry::default();
     let labels = labels(&lines);
     let labelled: Vec<String> =
         lines.iter().filter(|line| ["EMAIL", "TEL"].contains(&line.name.as_str())).map(|l| l.group.clone()).collect();
     for line in &lines {
         let text = unescape(&line.value).trim().to_owned();
+        let card = &mut entry.card;
         match line.name.as_str() {
             "VERSION" | "PRODID" | "REV" => {}
             "FN" if card.name.is_empty() => card.name = text,
             "FN" => card.other_names.push(text),
             "N" if card.parts.is_empty() => card.parts.clone_from(&line.value),
             "NICKNAME" => card.other_names.extend(split_escaped(&line.value, ',')),
-            "EMAIL" => {
-                if text.is_empty() {
-                    continue;
-                }
-                let Read::Addresses(all) = address::read(&text) else {
-                    let what = format!("\u{201c}{text}\u{201d} isn\u{2019}t an email address; it is kept separately");
-                    incoming.problem(line.number, &what);
-                    card.kept.push(line.kept());
-                    continue;
-                };
-                if line.preferred() && preferred.is_none() {
-                    preferred = all.first().map(|address| canonical(address));
-                }
-                let label = line.label(&labels);
-                card.addresses.extend(all.into_iter().map(|address| Address { address, label: label.clone() }));
-            }
-            "TEL" => {
-                let number = text.strip_prefix("tel:").unwrap_or(&text).to_owned();
-                if line.preferred() && preferred_phone.is_none() {
-                    preferred_phone = Some(number.clone());
-                }
-                card.phones.push(Phone { number, label: line.label(&labels) });
-            }
+            "EMAIL" => entry.email(incoming, line, &text, &labels),
+            "TEL" => entry.phone(line, &text, &labels),
             "ORG" if card.organisation.is_empty() => {
                 card.organisation = split_escaped(&line.value, ';').join("; ");
             }
             "NOTE" if card.note.is_empty() => card.note = text,
             "NOTE" => card.note = format!("{}\n\n{text}", card.note),
             "UID" if card.uid.is_empty() => card.uid = text,
-            "KIND" | "X-ADDRESSBOOKSERVER-KIND" if text.eq_ignore_ascii_case("group") => is_group = true,
-            "MEMBER" | "X-ADDRESSBOOKSERVER-MEMBER" => members.push(text),
-            "CATEGORIES" => groups.extend(split_escaped(&line.value, ',')),
+            "KIND" | "X-ADDRESSBOOKSERVER-KIND" if text.eq_ignore_ascii_case("group") => entry.is_group = true,
+            "MEMBER" | "X-ADDRESSBOOKSERVER-MEMBER" => entry.members.push(text),
+            "CATEGORIES" => entry.groups.extend(split_escaped(&line.value, ',')),
             // Somebody else's card, as it stands (vCard 2.1) or as a text (vCard 3.0).
             "AGENT" if line.value.trim().is_empty() => {}
             "AGENT" if is_card(&text) => take_within(incoming, line, &text, depth),
@@ -368,24 +343,71 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
             _ => card.kept.push(line.kept()),
         }
     }
-    if card.name.is_empty() {
-        card.name = name_of_parts(&card.parts);
+    entry.finish(incoming, begun);
+}
+
+/// A card, as far as it is read.
+#[derive(Default)]
+struct Entry {
+    card: Card,
+    groups: Vec<String>,
+    members: Vec<String>,
+    is_group: bool,
+    /// The preferred address, in the form by which it is found.
+    preferred: Option<String>,
+    preferred_phone: Option<String>,
+}
+
+impl Entry {
+    /// Takes the line of an address in; what is none is kept as a line.
+    fn email(&mut self, incoming: &mut Incoming, line: &Line, text: &str, labels: &[(String, String)]) {
+        if text.is_empty() {
+            return;
+        }
+        let Read::Addresses(all) = address::read(text) else {
+            let what = format!("\u{201c}{text}\u{201d} isn\u{2019}t an email address; it is kept separately");
+            incoming.problem(line.number, &what);
+            self.card.kept.push(line.kept());
+            return;
+        };
+        if line.preferred() && self.preferred.is_none() {
+            self.preferred = all.first().map(|address| canonical(address));
+        }
+        let label = line.label(labels);
+        self.card.addresses.extend(all.into_iter().map(|address| Address { address, label: label.clone() }));
     }
-    if is_group {
-        incoming.groups.push(IncomingGroup { line: begun, name: card.name, uid: card.uid, members });
-        return;
+
+    /// Takes the line of a phone number in.
+    fn phone(&mut self, line: &Line, text: &str, labels: &[(String, String)]) {
+        let number = text.strip_prefix("tel:").unwrap_or(text).to_owned();
+        if line.preferred() && self.preferred_phone.is_none() {
+            self.preferred_phone = Some(number.clone());
+        }
+        self.card.phones.push(Phone { number, label: line.label(labels) });
     }
-    // Programs that must have a name write the address there.
-    if card.addresses.iter().any(|address| address.address == card.name) {
-        card.name.clear();
+
+    /// Gives the contact or the group to `incoming`.
+    fn finish(self, incoming: &mut Incoming, begun: usize) {
+        let Self { mut card, groups, members, is_group, preferred, preferred_phone } = self;
+        if card.name.is_empty() {
+            card.name = name_of_parts(&card.parts);
+        }
+        if is_group {
+            incoming.groups.push(IncomingGroup { line: begun, name: card.name, uid: card.uid, members });
+            return;
+        }
+        // Programs that must have a name write the address there.
+        if card.addresses.iter().any(|address| address.address == card.name) {
+            card.name.clear();
+        }
+        if let Some(first) = preferred {
+            card.addresses.sort_by_key(|address| canonical(&address.address) != first);
+        }
+        if let Some(first) = preferred_phone {
+            card.phones.sort_by_key(|phone| phone.number != first);
+        }
+        incoming.take(IncomingCard { line: begun, card, groups, photos: Vec::new() });
     }
-    if let Some(first) = preferred {
-        card.addresses.sort_by_key(|address| canonical(&address.address) != first);
-    }
-    if let Some(first) = preferred_phone {
-        card.phones.sort_by_key(|phone| phone.number != first);
-    }
-    incoming.take(IncomingCard { line: begun, card, groups, photos: Vec::new() });
 }
 
 /// What Apple's lines call the groups of other lines.
