@@ -95,7 +95,7 @@ async fn making(caller: Caller, form: &Posted, wrong: Wrong) -> Result<Response>
     let kind = if form.get("kind") == KEY { KEY } else { "" };
     let options = passkey::creation(&challenge, &relying.id, &owner, kind.is_empty());
     let making = Some(Making { name: form.get("name").trim().to_owned(), kind, options });
-    show(caller, Aside { making, wrong, ..Aside::default() }).await
+    show(caller, Aside { wrong, making, ..Aside::default() }).await
 }
 
 /// `POST /settings/passkeys/add`: what the browser has made.

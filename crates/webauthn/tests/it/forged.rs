@@ -55,7 +55,7 @@ fn an_answer_counts_for_its_question_alone() {
         (framed.replace("false", "false,\"topOrigin\":\"https://a.test\"").into(), data_of(RP, 5, 1), Refusal::Framed),
         (framed.replace("false", "\"no\"").into(), data_of(RP, 5, 1), Refusal::Unreadable("clientDataJSON")),
         (
-            framed.replace("}", ",\"type\":\"webauthn.get\"}").into(),
+            framed.replace('}', ",\"type\":\"webauthn.get\"}").into(),
             data_of(RP, 5, 1),
             Refusal::Unreadable("clientDataJSON"),
         ),

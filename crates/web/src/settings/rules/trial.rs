@@ -221,7 +221,7 @@ fn listed(caller: &Caller, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<Line>
         Line {
             href: format!("/message/{}", row.email_id),
             who: if from.name.is_empty() { from.address } else { from.name },
-            subject: crate::listing::subject(&row.parsed.subject).to_owned(),
+            subject: crate::listing::subject(&row.parsed.subject),
             when: calendar.when(row.internal_date_ms).short,
         }
     };
