@@ -79,35 +79,10 @@ pub fn find(caller: &Caller, id: &str) -> Result<Mailbox> {
 
 /// One page of a mailbox.
 pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Option<ThreadId>) -> Result<List> {
-    let limit = caller.site.options.page_rows.clamp(10, 200);
-    let key = |text: &Option<String>| {
-        let bad = |_| Fault::NotFound("There is no such page of this mailbox.");
-        text.as_deref().map(|text| text.parse::<PageKey>().map_err(bad)).transpose()
-    };
-    let mail = &caller.site.mailstore;
-    let page = match (key(&place.before)?, key(&place.after)?) {
-        (Some(before), _) => mail.conversations_before(caller.realm, mailbox.id, before, limit)?,
-        (None, after) => mail.conversations(caller.realm, mailbox.id, after, limit)?,
-    };
-    let base = format!("/mail/{}", mailbox.id);
+    let page = page_of(caller, mailbox, place)?;
+    let base = address(mailbox);
     let here = format!("{base}{}", place.query());
-    let calendar = caller.calendar();
-    let outgoing = matches!(mailbox.role, Some(Role::Sent | Role::Drafts));
-    let query = place.query();
-    let rows: Vec<Row> = page
-        .rows
-        .iter()
-        .map(|row| {
-            let href = if mailbox.role == Some(Role::Drafts) && row.total == 1 {
-                format!("/compose?draft={}", row.newest)
-            } else {
-                let anchor = if row.total > 1 { FIRST } else { "" };
-                format!("{base}/{}{query}{anchor}", row.thread_id)
-            };
-            line(caller, &calendar, row, outgoing, href, open)
-        })
-        .collect();
-    let rows = snoozed(caller, mailbox, &page.rows, rows)?;
+    let rows = lines(caller, mailbox, place, &page.rows, open)?;
     let has_next = page.next.is_some();
     let previous = page.rows.first().filter(|_| page.has_previous).map(|row| {
         let key = PageKey { date_ms: row.newest_ms, thread: row.thread_id };
@@ -139,15 +114,66 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
         empty_icon,
         empty_title,
         empty_text,
-        reading_title: match (mailbox.role, mailbox.unread) {
-            // The list beside it says so.
-            _ if mailbox.total == 0 => String::new(),
-            (Some(Role::Drafts), _) => t.draft_count(mailbox.total).into_owned(),
-            (Some(Role::Sent | Role::Trash | Role::Junk), _) => t.messages(mailbox.total).into_owned(),
-            (_, 0) => t.list_no_unread().into_owned(),
-            (_, unread) => t.unread_messages(unread).into_owned(),
-        },
+        reading_title: beside(caller, mailbox),
     })
+}
+
+/// Where a mailbox begins.
+fn address(mailbox: &Mailbox) -> String {
+    format!("/mail/{}", mailbox.id)
+}
+
+/// The conversations of the page that an address means.
+fn page_of(caller: &Caller, mailbox: &Mailbox, place: &Place) -> Result<mailstore::Page<ConversationRow>> {
+    let limit = caller.site.options.page_rows.clamp(10, 200);
+    let key = |text: &Option<String>| {
+        let bad = |_| Fault::NotFound("There is no such page of this mailbox.");
+        text.as_deref().map(|text| text.parse::<PageKey>().map_err(bad)).transpose()
+    };
+    let mail = &caller.site.mailstore;
+    Ok(match (key(&place.before)?, key(&place.after)?) {
+        (Some(before), _) => mail.conversations_before(caller.realm, mailbox.id, before, limit)?,
+        (None, after) => mail.conversations(caller.realm, mailbox.id, after, limit)?,
+    })
+}
+
+/// A line for each conversation; `open` is the one that is read.
+fn lines(
+    caller: &Caller,
+    mailbox: &Mailbox,
+    place: &Place,
+    found: &[ConversationRow],
+    open: Option<ThreadId>,
+) -> Result<Vec<Row>> {
+    let (base, query) = (address(mailbox), place.query());
+    let calendar = caller.calendar();
+    let outgoing = matches!(mailbox.role, Some(Role::Sent | Role::Drafts));
+    let rows: Vec<Row> = found
+        .iter()
+        .map(|row| {
+            let href = if mailbox.role == Some(Role::Drafts) && row.total == 1 {
+                format!("/compose?draft={}", row.newest)
+            } else {
+                let anchor = if row.total > 1 { FIRST } else { "" };
+                format!("{base}/{}{query}{anchor}", row.thread_id)
+            };
+            line(caller, &calendar, row, outgoing, href, open)
+        })
+        .collect();
+    snoozed(caller, mailbox, found, rows)
+}
+
+/// What stands beside the list while nothing is read.
+fn beside(caller: &Caller, mailbox: &Mailbox) -> String {
+    let t = caller.texts;
+    match (mailbox.role, mailbox.unread) {
+        // The list beside it says so.
+        _ if mailbox.total == 0 => String::new(),
+        (Some(Role::Drafts), _) => t.draft_count(mailbox.total).into_owned(),
+        (Some(Role::Sent | Role::Trash | Role::Junk), _) => t.messages(mailbox.total).into_owned(),
+        (_, 0) => t.list_no_unread().into_owned(),
+        (_, unread) => t.unread_messages(unread).into_owned(),
+    }
 }
 
 /// What becomes of old messages in Spam.

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use mailstore::{EmailId, MailboxId, ThreadId};
+use people::ContactId;
 use texts::Text;
 
 use crate::identity::Writer;
@@ -259,7 +260,7 @@ pub struct Message {
     /// The writer is somebody else, whose address is valid and not in the address book.
     pub addable: bool,
     /// The writer in the address book.
-    pub contact: Option<crate::contacts::Sender>,
+    pub contact: Option<Sender>,
     /// Who really sent it, if that was checked when it came.
     pub proof: Option<Proof>,
     /// Letter of the writer.
@@ -306,6 +307,23 @@ pub struct Message {
     pub cut: bool,
     /// What is attached.
     pub files: Vec<File>,
+}
+
+/// The contact who wrote a message, in short.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// Which.
+    pub id: ContactId,
+    /// The name in the address book.
+    pub name: String,
+    /// What they do, and where.
+    pub position: String,
+    /// All their addresses.
+    pub addresses: Vec<String>,
+    /// And numbers.
+    pub phones: Vec<String>,
+    /// There is a picture.
+    pub picture: bool,
 }
 
 /// Why a message lies where it does.

@@ -4,10 +4,11 @@ use askama::Template;
 use axum::extract::{Query, RawQuery};
 use axum::http::StatusCode;
 use axum::response::Response;
-use people::{Contact, ContactId, DetailKind};
+use people::{Contact, ContactId};
 
-use super::person::called;
-use super::{Line, Wanted, problem};
+use super::outcome::problem;
+use super::says::{Line, rows};
+use super::wanted::Wanted;
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::problem::Problem;
@@ -60,37 +61,6 @@ struct MergePage {
     rows: Vec<(String, Vec<String>)>,
     back: String,
     problem: Option<Problem>,
-}
-
-/// What a card says, for people.
-pub fn rows(card: &people::Card) -> Vec<(String, Vec<String>)> {
-    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
-    let mut put = |what: &str, value: String| {
-        if value.is_empty() {
-            return;
-        }
-        match rows.iter_mut().find(|(known, _)| known == what) {
-            Some((_, values)) => values.push(value),
-            None => rows.push((what.to_owned(), vec![value])),
-        }
-    };
-    let labelled =
-        |text: &str, label: &str| if label.is_empty() { text.to_owned() } else { format!("{text} ({label})") };
-    put("Name", card.name.clone());
-    put("Other names", card.other_names.join(", "));
-    put("Organisation", card.organisation.clone());
-    for address in &card.addresses {
-        put("Email", labelled(&address.address, &address.label));
-    }
-    for phone in &card.phones {
-        put("Phone", labelled(&phone.number, &phone.label));
-    }
-    for detail in card.details() {
-        let what = if detail.kind == DetailKind::Title { "Title" } else { called(detail.kind) };
-        put(what, labelled(&detail.text, &detail.label));
-    }
-    put("Notes", card.note.clone());
-    rows
 }
 
 /// `GET /people/merge?id=…&id=…`: what merging would make.

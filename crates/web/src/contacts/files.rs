@@ -13,7 +13,9 @@ use people::import::{Imported, Incoming, MAX_IMPORT_BYTES, Planned};
 use people::vcard::Version;
 use tokio::sync::mpsc;
 
-use super::{Book, Wanted, books, told};
+use super::choices::{Book, books};
+use super::outcome::told;
+use super::wanted::{Wanted, shelf};
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::forms::{Posted, PostedFiles};
@@ -139,7 +141,7 @@ pub async fn import(caller: Caller, posted: Result<PostedFiles>) -> Result<Respo
             })
             .await;
     }
-    let shelf = super::shelf(form.get("book")).flatten();
+    let shelf = shelf(form.get("book")).flatten();
     let (caller, incoming) = caller.blocking_owned(move |caller| Ok((caller, people::import::read(&content)))).await?;
     let done = caller.site.people.import_into(caller.realm, shelf, incoming, &mut |_| {}).await;
     let (done, problem) = match done {

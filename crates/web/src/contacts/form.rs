@@ -10,8 +10,10 @@ use people::{
     Postal, ShelfId, When,
 };
 
-use super::person::{contact_id, groups};
-use super::{Book, Choice, Wanted, books, double, problem, shelf, told};
+use super::choices::{Book, Choice, books, groups};
+use super::outcome::{problem, told};
+use super::says::rows;
+use super::wanted::{Wanted, contact_id, shelf};
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::forms::Posted;
@@ -404,7 +406,7 @@ async fn again(
             let mut theirs = None;
             if let (Some(id), Some((true, _))) = (id, &problem) {
                 let now = stored(caller, id)?;
-                theirs = Some(double::rows(&now.card));
+                theirs = Some(rows(&now.card));
                 // Saved again, this form takes the place of what is there now.
                 filled.seen = now.seen;
             }

@@ -6,9 +6,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use mailkit::{EmailAddress, NamedAddress};
 use people::pictures::PictureError;
-use people::{Card, ContactId, Detail, DetailKind, Edit, GroupId, PeopleError, PictureChange};
+use people::{Card, ContactId, Detail, DetailKind, Edit, PeopleError, PictureChange};
 
-use super::{Choice, Wanted, named, problem, told};
+use super::choices::{Choice, groups};
+use super::outcome::{problem, told};
+use super::says::{called, named, position};
+use super::wanted::{Wanted, contact_id};
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
 use crate::forms::PostedFiles;
@@ -64,36 +67,6 @@ impl Further {
         let link = detail.kind == DetailKind::Web && web;
         Self { called: called(detail.kind), label: detail.label.clone(), text, link }
     }
-}
-
-/// What they do, and where.
-pub fn position(card: &Card, details: &[Detail]) -> String {
-    let titles = details.iter().filter(|detail| detail.kind == DetailKind::Title).map(|detail| detail.text.clone());
-    let all = titles.chain([card.organisation.clone()]).filter(|text| !text.is_empty());
-    all.collect::<Vec<_>>().join(", ")
-}
-
-/// What a detail is called on the page.
-pub fn called(kind: DetailKind) -> &'static str {
-    match kind {
-        DetailKind::Postal => "Postal address",
-        DetailKind::Birthday => "Birthday",
-        DetailKind::Anniversary => "Anniversary",
-        DetailKind::Title => "Title",
-        DetailKind::Web => "Website",
-        DetailKind::Chat => "Chat",
-        DetailKind::PhoneticGiven | DetailKind::PhoneticFamily => "Phonetic name",
-    }
-}
-
-pub fn groups(caller: &Caller, chosen: &[GroupId]) -> Result<Vec<Choice>> {
-    let all = caller.site.people.groups(caller.realm)?.into_iter().map(|group| Choice {
-        chosen: chosen.contains(&group.id),
-        id: group.id,
-        name: group.name,
-        members: group.members.len(),
-    });
-    Ok(all.collect())
 }
 
 /// `GET /people/{id}`
@@ -201,8 +174,4 @@ pub async fn picture(caller: Caller, Path(id): Path<String>) -> Result<Response>
             Ok((headers, bytes).into_response())
         })
         .await
-}
-
-pub fn contact_id(text: &str) -> Result<ContactId> {
-    text.parse().map_err(|_| PeopleError::NoSuchContact.into())
 }

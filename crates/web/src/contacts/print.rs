@@ -4,7 +4,8 @@ use askama::Template;
 use axum::extract::Query;
 use axum::response::Response;
 
-use super::{Wanted, double};
+use super::says::rows;
+use super::wanted::Wanted;
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::listing::count;
@@ -35,7 +36,7 @@ pub async fn page(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Respon
             let (found, all) = caller.site.people.search(caller.realm, &wanted.q, wanted.filter(), MAX_PRINTED)?;
             let cut = if found.len() < all { format!(", showing the first {}", found.len()) } else { String::new() };
             let contacts = found.into_iter().map(|contact| {
-                let rows = double::rows(&contact.card).into_iter().filter(|(what, _)| what != "Name").collect();
+                let rows = rows(&contact.card).into_iter().filter(|(what, _)| what != "Name").collect();
                 (contact.card.title().to_owned(), rows)
             });
             Ok(view::html(&PrintPage {

@@ -4,7 +4,10 @@ use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::{Book, Wanted, books, list_again, told};
+use super::choices::{Book, books};
+use super::list::list_again;
+use super::outcome::told;
+use super::wanted::Wanted;
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::forms::Posted;
