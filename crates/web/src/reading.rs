@@ -271,8 +271,9 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
     let from = parsed.from.first().unwrap_or(&nobody);
     let (initial, hue) = avatar(&from.name, &from.address);
     let named = |a: &DisplayAddress| if a.name.is_empty() { a.address.clone() } else { a.name.clone() };
-    let short =
-        |a: &DisplayAddress| if caller.is_me(&a.address) { caller.texts.list_me().into_owned() } else { named(a) };
+    let short = |a: &DisplayAddress| {
+        if caller.is_me(&a.address) { caller.texts.message_to_me().into_owned() } else { named(a) }
+    };
     let mut to: Vec<String> = parsed.to.iter().chain(&parsed.cc).take(4).map(short).collect();
     let further = (parsed.to.len() + parsed.cc.len()).saturating_sub(to.len());
     if further > 0 {

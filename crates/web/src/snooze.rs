@@ -8,6 +8,7 @@ use mailstore::{EmailId, Mailbox, Role};
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
+use crate::language::texts;
 use crate::time::Calendar;
 
 /// The hour at which messages return in the morning.
@@ -21,7 +22,7 @@ const MAX_DAYS: i64 = 5 * 366;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// What the button says: `Tomorrow`.
-    pub name: &'static str,
+    pub name: String,
     /// The moment: `1 Dec 08:00`.
     pub when: String,
     /// The button's value: `snooze:1796112000000`.
@@ -46,19 +47,20 @@ pub fn choices(calendar: &Calendar) -> Vec<Choice> {
         hour @ 16..20 => at(0, hour + 3),
         _ => None,
     };
+    let t = texts();
     let offered = [
-        ("Later today", later),
-        ("Tomorrow", at(1, MORNING)),
-        ("Saturday", at(until(Weekday::Saturday), MORNING)),
-        ("Next week", at(until(Weekday::Monday), MORNING)),
-        ("In a month", at(30, MORNING)),
+        (t.snooze_later(), later),
+        (t.snooze_tomorrow(), at(1, MORNING)),
+        (t.snooze_saturday(), at(until(Weekday::Saturday), MORNING)),
+        (t.snooze_next_week(), at(until(Weekday::Monday), MORNING)),
+        (t.snooze_month(), at(30, MORNING)),
     ];
     let mut choices: Vec<Choice> = Vec::new();
     for (name, at) in offered {
         let Some(at) = at.filter(|at| *at > now.timestamp().as_millisecond()) else { continue };
         let verb = format!("snooze:{at}");
         if choices.iter().all(|choice| choice.verb != verb) {
-            choices.push(Choice { name, when: calendar.stamp(at), verb });
+            choices.push(Choice { name: name.into_owned(), when: calendar.stamp(at), verb });
         }
     }
     choices
@@ -69,7 +71,7 @@ pub fn choices(calendar: &Calendar) -> Vec<Choice> {
 /// # Errors
 /// It is none, it has passed, or it is too far away.
 pub fn moment(calendar: &Calendar, said: &str, field: &str) -> Result<i64> {
-    let bad = || Fault::Bad("Choose a date and time to snooze until, within the next five years.".to_owned());
+    let bad = || Fault::Bad(texts().snooze_no_time().into_owned());
     let until_ms = if said == "date" { calendar.of_field(field) } else { said.parse().ok() }.ok_or_else(bad)?;
     let now_ms = Timestamp::now().as_millisecond();
     let is_ahead = until_ms > now_ms && until_ms <= now_ms.saturating_add(MAX_DAYS * 86_400_000);
@@ -89,7 +91,7 @@ pub fn times(caller: &Caller, mailbox: &Mailbox) -> Result<BTreeMap<EmailId, i64
 
 /// `Snoozed until Tuesday 1 December 2026, 08:00`
 pub fn told(calendar: &Calendar, until_ms: i64) -> String {
-    format!("Snoozed until {}", calendar.when(until_ms).full)
+    texts().snoozed_until(calendar.when(until_ms).full).into_owned()
 }
 
 #[cfg(test)]

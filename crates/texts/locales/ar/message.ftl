@@ -68,3 +68,4 @@ proof-is-not-verified = { $domain }، لم يتم التحقق
 proof-signed-by = موقّعة من { $signers }
 proof-sent-by = مرسلة من خادم { $domain }
 proof-through-list = عبر القائمة البريدية { $list }
+message-to-me = أنا

@@ -44,3 +44,6 @@ display-dates = التواريخ
 display-times = الأوقات
 display-weekday = أول يوم في الأسبوع
 display-weekday-usual = كالمعتاد ({ $day })
+tab-fetching = حسابات أخرى
+tab-export = تصدير
+tab-test = فحص

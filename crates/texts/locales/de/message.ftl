@@ -64,3 +64,4 @@ proof-is-not-verified = { $domain }, nicht bestätigt
 proof-signed-by = signiert von { $signers }
 proof-sent-by = gesendet von einem Server von { $domain }
 proof-through-list = über die Mailingliste { $list }
+message-to-me = mich

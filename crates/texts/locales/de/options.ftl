@@ -44,3 +44,6 @@ display-dates = Datum
 display-times = Uhrzeit
 display-weekday = Erster Tag der Woche
 display-weekday-usual = Wie üblich ({ $day })
+tab-fetching = Andere Konten
+tab-export = Exportieren
+tab-test = Test

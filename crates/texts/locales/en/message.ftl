@@ -66,3 +66,4 @@ proof-is-not-verified = { $domain }, not verified
 proof-signed-by = signed by { $signers }
 proof-sent-by = sent by a server of { $domain }
 proof-through-list = through the mailing list { $list }
+message-to-me = me

@@ -46,3 +46,6 @@ display-dates = Dates
 display-times = Times
 display-weekday = First day of the week
 display-weekday-usual = As usual ({ $day })
+tab-fetching = Other accounts
+tab-export = Export
+tab-test = Test

@@ -64,3 +64,4 @@ proof-is-not-verified = { $domain }, no comprobado
 proof-signed-by = firmado por { $signers }
 proof-sent-by = enviado por un servidor de { $domain }
 proof-through-list = a través de la lista de correo { $list }
+message-to-me = mí

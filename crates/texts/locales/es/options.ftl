@@ -44,3 +44,6 @@ display-dates = Fechas
 display-times = Horas
 display-weekday = Primer día de la semana
 display-weekday-usual = Como de costumbre ({ $day })
+tab-fetching = Otras cuentas
+tab-export = Exportar
+tab-test = Comprobar

@@ -64,3 +64,4 @@ proof-is-not-verified = { $domain }, non vérifié
 proof-signed-by = signé par { $signers }
 proof-sent-by = envoyé par un serveur de { $domain }
 proof-through-list = par la liste de diffusion { $list }
+message-to-me = moi

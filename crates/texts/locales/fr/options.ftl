@@ -44,3 +44,6 @@ display-dates = Dates
 display-times = Heures
 display-weekday = Premier jour de la semaine
 display-weekday-usual = Comme d’habitude ({ $day })
+tab-fetching = Autres comptes
+tab-export = Exporter
+tab-test = Vérifier
