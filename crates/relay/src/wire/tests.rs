@@ -170,7 +170,8 @@ fn what_fuzzing_begins_with_is_understood() {
             None => crate::fuzzing::recipients(&bytes[1..]),
         }
     }
-    names.sort_unstable();
-    let expected = ["Beat", "Done", "Grant", "Hello", "Letter", "List", "Offer", "Pair", "Piece", "State", "Welcome"];
-    assert_eq!(names, expected);
+    // Where fuzzing has run there is more than it began with.
+    for kind in ["Beat", "Done", "Grant", "Hello", "Letter", "List", "Offer", "Pair", "Piece", "State", "Welcome"] {
+        assert!(names.contains(&kind), "{kind}");
+    }
 }

@@ -24,7 +24,9 @@ impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
-        let directory = Directory::new(store.clone(), DirectoryOptions::default()).unwrap();
+        // Its first start writes, and waits for that.
+        let new = || Directory::new(store.clone(), DirectoryOptions::default());
+        let directory = tokio::task::block_in_place(new).unwrap();
         directory.add_domain("here.example").await.unwrap();
         let new = NewAccount {
             address: EmailAddress::parse("anna@here.example").unwrap(),
