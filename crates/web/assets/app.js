@@ -7,29 +7,33 @@ import { installLive } from './live.js';
 import { fitFrames } from './frames.js';
 import { installList } from './list.js';
 import { installCompose } from './compose.js';
-import { installPeople } from './people.js';
 import { installSuggest } from './suggest.js';
-import { installPasskeys } from './passkey.js';
-import { installStrength } from './strength.js';
 
 document.documentElement.classList.add('scripted');
 
 /** The tab of the page shown is in view, where not all of them are. */
 const showTab = () => document.querySelector('.tabs [aria-current]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
 
+/** What few pages have is fetched by those alone. */
+const installFurther = () => {
+  const has = (/** @type {string} */ selector) => document.querySelector(selector) !== null;
+  if (has('form[data-passkey]')) void import('./passkey.js').then((passkey) => passkey.installPasskeys());
+  if (has('[data-another], [data-shrinks]')) void import('./people.js').then((people) => people.installPeople());
+  if (has('[data-strength]')) void import('./strength.js').then((strength) => strength.installStrength());
+};
+
 installPages(() => {
   showTab();
   fitFrames();
   installCompose();
-  installPasskeys();
-  installStrength();
+  installFurther();
 });
 installList();
 installKeys();
 installLive();
 installSuggest();
-installPeople();
 showTab();
 fitFrames();
 installCompose();
+installFurther();
 if (tellZone()) void refresh();

@@ -7,7 +7,11 @@ const SIDE = 512;
 /** Pictures below this size are sent as they are, in bytes. */
 const SMALL = 100_000;
 
+let isInstalled = false;
+
 export function installPeople() {
+  if (isInstalled) return;
+  isInstalled = true;
   document.addEventListener('click', (event) => {
     const button = /** @type {Element} */ (event.target).closest?.('button[data-another]');
     const last = button?.parentElement?.previousElementSibling;
