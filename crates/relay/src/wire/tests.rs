@@ -172,6 +172,6 @@ fn what_fuzzing_begins_with_is_understood() {
     }
     // Where fuzzing has run there is more than it began with.
     for kind in ["Beat", "Done", "Grant", "Hello", "Letter", "List", "Offer", "Pair", "Piece", "State", "Welcome"] {
-        assert!(names.contains(&kind), "{kind}");
+        assert!(names.iter().any(|name| *name == kind), "{kind}");
     }
 }
