@@ -1,7 +1,7 @@
 // @ts-check
 // Writing: the draft saves itself, addresses complete themselves, files can be dropped.
 import { renewToken, say, send } from './pages.js';
-import { text } from './texts.js';
+import { text as said } from './texts.js';
 
 /** How long after the last keystroke a draft is saved. */
 const PAUSE_MS = 2_500;
@@ -33,7 +33,7 @@ export function installCompose() {
     data.set('do', what);
     if (what !== 'attach') data.delete('attach');
     const answer = await post(data, what === 'attach' ? 600_000 : 30_000, (part) => {
-      if (what === 'attach') status.textContent = part < 1 ? text('adding-percent', Math.floor(part * 100)) : text('adding');
+      if (what === 'attach') status.textContent = part < 1 ? said('adding-percent', Math.floor(part * 100)) : said('adding');
     });
     if (answer.draft || answer.empty) {
       /** @type {HTMLInputElement} */ (form.elements.namedItem('draft')).value = answer.draft;
@@ -41,14 +41,14 @@ export function installCompose() {
       if (!left && form.isConnected) history.replaceState(null, '', answer.draft ? `/compose?draft=${answer.draft}` : '/compose');
       showFiles(form, answer.files);
       // Nothing is kept of a page on which nothing is written.
-      status.textContent = answer.empty ? '' : text('saved-at', answer.saved);
+      status.textContent = answer.empty ? '' : said('saved-at', answer.saved);
       return true;
     }
     if (answer.stale && again && (await renewToken())) return save(what, false);
     dirty = true;
     const files = what === 'attach';
-    if (answer.stale) status.textContent = text('not-saved-signed-out');
-    else if (answer.detail) status.textContent = files ? answer.detail : text('not-saved-because', answer.detail);
+    if (answer.stale) status.textContent = said('not-saved-signed-out');
+    else if (answer.detail) status.textContent = files ? answer.detail : said('not-saved-because', answer.detail);
     else status.textContent = text(files ? 'files-not-attached' : 'not-saved-yet');
     if (!left && !files) pause = setTimeout(queue, PAUSE_MS * 4);
     return false;
@@ -66,8 +66,8 @@ export function installCompose() {
     const names = [...(files.files ?? [])].map((file) => file.name);
     if (!names.length) return;
     const bytes = [...(files.files ?? [])].reduce((sum, file) => sum + file.size, Number(form.dataset.bytes));
-    if (bytes > Number(form.dataset.most)) status.textContent = text('files-too-large', form.dataset.mostText ?? '');
-    else if (await queue('attach')) status.textContent = names.length > 2 ? text('attached-many', names.length) : text('attached', names.join(', '));
+    if (bytes > Number(form.dataset.most)) status.textContent = said('files-too-large', form.dataset.mostText ?? '');
+    else if (await queue('attach')) status.textContent = names.length > 2 ? said('attached-many', names.length) : said('attached', names.join(', '));
     files.value = '';
   });
   form.addEventListener('paste', (event) => {
@@ -89,14 +89,14 @@ export function installCompose() {
     await saving;
     const data = new FormData(form, button);
     if (!files.files?.length) data.delete('attach');
-    status.textContent = button?.value === 'send' ? text('sending') : '';
+    status.textContent = button?.value === 'send' ? said('sending') : '';
     left = button?.value !== 'save';
     const done = await send('/compose', data);
     delete form.dataset.busy;
     if (!done) {
       left = false;
       dirty = true;
-      status.textContent = text('not-sent');
+      status.textContent = said('not-sent');
     }
   });
   form.addEventListener('keydown', (event) => {
@@ -118,7 +118,7 @@ export function installCompose() {
     data.set('draft', /** @type {HTMLInputElement} */ (form.elements.namedItem('draft')).value);
     const answer = await post(data, 30_000, () => {});
     if (answer.empty) return;
-    say(text(answer.draft ? 'draft-kept' : 'draft-lost'), answer.draft ? `/compose?draft=${answer.draft}` : location.href, answer.draft ? text('draft-edit') : '');
+    say(text(answer.draft ? 'draft-kept' : 'draft-lost'), answer.draft ? `/compose?draft=${answer.draft}` : location.href, answer.draft ? said('draft-edit') : '');
   });
   addEventListener('pagehide', () => {
     if (!dirty || left || !form.isConnected) return;
@@ -227,7 +227,7 @@ function showFiles(form, files) {
     const line = Object.assign(document.createElement('li'), { className: 'file' });
     const named = Object.assign(document.createElement('span'), { className: 'n' });
     named.append(Object.assign(document.createElement('span'), { textContent: file.name }), Object.assign(document.createElement('small'), { textContent: file.size }));
-    const remove = Object.assign(document.createElement('button'), { className: 'tool', name: 'do', value: `remove:${at}`, ariaLabel: text('remove', file.name) });
+    const remove = Object.assign(document.createElement('button'), { className: 'tool', name: 'do', value: `remove:${at}`, ariaLabel: said('remove', file.name) });
     remove.append(icon('close'));
     line.append(icon('file'), named, remove);
     return line;
@@ -270,7 +270,7 @@ const entryStart = (text) => Math.max(text.lastIndexOf(','), text.lastIndexOf(';
 function complete(input) {
   const list = Object.assign(document.createElement('ul'), { className: 'suggest', id: `${input.id}-people`, hidden: true });
   list.setAttribute('role', 'listbox');
-  list.setAttribute('aria-label', text('people'));
+  list.setAttribute('aria-label', said('people'));
   input.after(list);
   // A field of many lines can't be a combobox; a text box that completes itself is one to those who hear it.
   input.setAttribute('aria-autocomplete', 'list');
