@@ -28,7 +28,7 @@ export function installCompose() {
   const save = async (what, again = true) => {
     clearTimeout(pause);
     dirty = false;
-    status.textContent = text(what === 'attach' ? 'adding' : 'saving');
+    status.textContent = said(what === 'attach' ? 'adding' : 'saving');
     const data = new FormData(form);
     data.set('do', what);
     if (what !== 'attach') data.delete('attach');
@@ -49,7 +49,7 @@ export function installCompose() {
     const files = what === 'attach';
     if (answer.stale) status.textContent = said('not-saved-signed-out');
     else if (answer.detail) status.textContent = files ? answer.detail : said('not-saved-because', answer.detail);
-    else status.textContent = text(files ? 'files-not-attached' : 'not-saved-yet');
+    else status.textContent = said(files ? 'files-not-attached' : 'not-saved-yet');
     if (!left && !files) pause = setTimeout(queue, PAUSE_MS * 4);
     return false;
   };
@@ -118,7 +118,7 @@ export function installCompose() {
     data.set('draft', /** @type {HTMLInputElement} */ (form.elements.namedItem('draft')).value);
     const answer = await post(data, 30_000, () => {});
     if (answer.empty) return;
-    say(text(answer.draft ? 'draft-kept' : 'draft-lost'), answer.draft ? `/compose?draft=${answer.draft}` : location.href, answer.draft ? said('draft-edit') : '');
+    say(said(answer.draft ? 'draft-kept' : 'draft-lost'), answer.draft ? `/compose?draft=${answer.draft}` : location.href, answer.draft ? said('draft-edit') : '');
   });
   addEventListener('pagehide', () => {
     if (!dirty || left || !form.isConnected) return;
