@@ -332,14 +332,21 @@ impl Index {
         let Since::Changes(later) = feed::changes_since(snapshot, account, place, &[EMAIL], super::feed_page())? else {
             return Ok(false);
         };
-        let later =
+        let later: Option<_> =
             (!later.has_more).then(|| later.changes.iter().filter_map(|(_, id, _)| super::number(id)).collect());
+        let is_whole = merged.len() == state.segments.len();
+        if later.is_none() && is_whole {
+            // Nothing could be left out: what is due would be due again. Following goes on first.
+            return Ok(false);
+        }
         let number = state.next_segment;
         let of = merge::Merged { store: &self.store, mail: &self.mail, snapshot, account, segments: &merged, later };
         let segment = of.write(number)?;
         let mut next = State { next_segment: number.wrapping_add(1), ..state.clone() };
         let before: u64 = merged.iter().map(|segment| segment.messages).sum();
-        next.gone = next.gone.saturating_sub(before - segment.messages.min(before));
+        // Of all segments nothing is left that is gone, but for what came back or went again later, and that is still to be
+        // followed and counted. Were it counted now, the same would be due for ever.
+        next.gone = if is_whole { 0 } else { next.gone.saturating_sub(before - segment.messages.min(before)) };
         next.segments.retain(|segment| !merged.contains(segment));
         if segment.messages > 0 {
             next.segments.push(segment);
