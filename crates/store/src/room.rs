@@ -26,6 +26,11 @@ impl Room {
         Self { disk, places: [vec![dir.to_owned()], parts.to_vec()].concat(), reserve_bytes }
     }
 
+    /// Room in one folder alone.
+    pub(crate) fn in_folder(disk: Arc<dyn Disk>, dir: &Path, reserve_bytes: u64) -> Self {
+        Self { disk, places: vec![dir.to_owned()], reserve_bytes }
+    }
+
     /// # Errors
     /// [`StoreError::Full`] when less than the reserve is left.
     pub(crate) fn check(&self) -> Result<()> {
@@ -42,7 +47,7 @@ impl Room {
     /// # Errors
     /// [`StoreError::Full`] when less is left than they may leave.
     pub(crate) fn check_commits(&self, bytes: usize) -> Result<()> {
-        if bytes <= SMALL_BYTES && self.leaves(self.reserve_bytes / 2) {
+        if bytes <= SMALL_BYTES && self.is_half_there() {
             return Ok(());
         }
         self.check()
@@ -53,6 +58,11 @@ impl Room {
         self.leaves(self.reserve_bytes)
     }
 
+    /// Whether half of the reserve is left. Where it is not, nothing is committed.
+    pub(crate) fn is_half_there(&self) -> bool {
+        self.leaves(self.reserve_bytes / 2)
+    }
+
     fn leaves(&self, bytes: u64) -> bool {
         // Where the system can't tell, the write itself will.
         !self.places.iter().any(|place| matches!(self.disk.free_bytes(place), Ok(free) if free < bytes))
@@ -60,7 +70,7 @@ impl Room {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{
         collections::HashMap,
         io,
@@ -71,9 +81,10 @@ mod tests {
     use crate::disk::File;
 
     /// A disk as full as a test says; a folder may be on another one.
-    struct Said {
-        free: AtomicU64,
-        elsewhere: HashMap<PathBuf, u64>,
+    #[derive(Default)]
+    pub(crate) struct Said {
+        pub free: AtomicU64,
+        pub elsewhere: HashMap<PathBuf, u64>,
     }
 
     impl Disk for Said {

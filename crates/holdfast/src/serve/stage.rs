@@ -52,46 +52,43 @@ pub async fn climb(running: &Arc<Running>, shutdown: &CancellationToken) -> anyh
 
 /// Runs the queue while the stage includes it.
 pub async fn queue(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut now = services.stages.watch();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            reached = now.wait_for(|now| now.stage >= Stage::Queues) => drop(reached?),
-        }
-        let rest = shutdown.child_token();
-        let run = services.delivery.run(rest.clone());
-        tokio::pin!(run);
-        let lowered = tokio::select! {
-            ended = &mut run => return Ok(ended?),
-            lowered = now.wait_for(|now| now.stage < Stage::Queues) => lowered.map(drop),
-        };
-        rest.cancel();
-        run.await?;
-        lowered?;
-    }
+    while_queues_run(&services, &shutdown, |rest| services.delivery.run(rest)).await
 }
 
 /// Fetches from accounts elsewhere while the queue runs, once everything is restored.
 pub async fn fetching(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut now = services.stages.watch();
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         () = services.until_open() => {}
     }
+    while_queues_run(&services, &shutdown, |rest| services.fetching.run(rest)).await
+}
+
+/// Runs what belongs to the queues: it begins when the stage reaches them, and is told to end when the stage is lowered.
+async fn while_queues_run<R, E>(
+    services: &Services,
+    shutdown: &CancellationToken,
+    run: impl Fn(CancellationToken) -> R,
+) -> anyhow::Result<()>
+where
+    R: Future<Output = Result<(), E>>,
+    E: Into<anyhow::Error>,
+{
+    let mut now = services.stages.watch();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             reached = now.wait_for(|now| now.stage >= Stage::Queues) => drop(reached?),
         }
         let rest = shutdown.child_token();
-        let run = services.fetching.run(rest.clone());
+        let run = run(rest.clone());
         tokio::pin!(run);
         let lowered = tokio::select! {
-            ended = &mut run => return Ok(ended?),
+            ended = &mut run => return ended.map_err(Into::into),
             lowered = now.wait_for(|now| now.stage < Stage::Queues) => lowered.map(drop),
         };
         rest.cancel();
-        run.await?;
+        run.await.map_err(Into::into)?;
         lowered?;
     }
 }

@@ -20,7 +20,7 @@ use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, LsmErr
 use parking_lot::RwLock;
 
 use super::{Batch, IndexEngine, IndexView, Row, RowIter, Space, manifest};
-use crate::{Cause, Damaged, Order, Part, Result, StoreError, StoreOptions, disk::Disk, error::panic_text};
+use crate::{Cause, Damaged, Order, Part, Result, StoreError, StoreOptions, error::panic_text, room::Room};
 
 /// Of one key space, before it goes to disk; a quarter of the cache where that is less.
 const MEMTABLE_BYTES: u64 = 16 << 20;
@@ -39,23 +39,10 @@ pub(crate) struct FjallIndex {
     engine: RwLock<Option<Arc<Engine>>>,
     dir: PathBuf,
     cache_bytes: u64,
+    /// Background work needs half of the reserve, as every commit does.
     room: Room,
     /// The folder's device and inode when it was opened.
     identity: Option<(u64, u64)>,
-}
-
-/// Tells whether there is disk space for background work.
-struct Room {
-    disk: Arc<dyn Disk>,
-    /// Where less is left, nothing is written either (see [`crate::room`]).
-    least_bytes: u64,
-}
-
-impl Room {
-    fn is_there(&self, dir: &Path) -> bool {
-        // Where the system can't tell, the work itself will.
-        self.disk.free_bytes(dir).map_or(true, |free| free >= self.least_bytes)
-    }
 }
 
 /// The engine as it was opened once. Readers hold it, so that it is not closed below them.
@@ -128,9 +115,9 @@ impl FjallIndex {
     /// # Errors
     /// [`StoreError::Damaged`]: it can be rebuilt from the log.
     pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Self> {
-        let room = Room { disk: options.disk.clone(), least_bytes: options.reserve_bytes / 2 };
+        let room = Room::in_folder(options.disk.clone(), dir, options.reserve_bytes);
         // A folder that is not there yet needs what every new store needs.
-        let has_room = !dir.exists() || room.is_there(dir);
+        let has_room = !dir.exists() || room.is_half_there();
         if !has_room {
             tracing::warn!(index = %dir.display(), "the disk is full: the index is opened without background work");
         }
@@ -148,7 +135,7 @@ impl FjallIndex {
         self.engine.read().clone().ok_or_else(closed)
     }
 
-    /// The engine to write to. In place of `unfit`, which does no background work, it is opened anew if there is room for
+    /// The engine to write to. In place of `unfit`, which does no background work, it is opened again if there is room for
     /// that work and the readers finish soon. Nothing is lost by that: the journal has each batch that was applied.
     ///
     /// # Errors
@@ -159,7 +146,7 @@ impl FjallIndex {
         let mut engine = self.engine.write();
         if let Some(now) = &*engine {
             let is_another = was != Some(Arc::as_ptr(now));
-            if is_another || !self.room.is_there(&self.dir) || !readers_finish(now) {
+            if is_another || !self.room.is_half_there() || !readers_finish(now) {
                 return Ok(now.clone());
             }
         }
@@ -173,8 +160,8 @@ impl FjallIndex {
     }
 }
 
-/// Waits, not for long, until nobody but the index itself holds the engine; the caller keeps new readers out. Says whether
-/// that is so.
+/// Waits, not for long, until nobody but the index itself holds the engine; the caller keeps new readers out. False if
+/// somebody still holds it.
 fn readers_finish(engine: &Arc<Engine>) -> bool {
     let begun = Instant::now();
     while Arc::strong_count(engine) > 1 {

@@ -1,42 +1,9 @@
 //! A disk without space for the engine's background work, and one where that work failed.
 
-use std::{
-    fs::File as StdFile,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{fs::File, sync::atomic::Ordering};
 
 use super::*;
-use crate::disk::{File, RealDisk};
-
-/// A disk that says what a test wants of its free space.
-struct Said(AtomicU64);
-
-impl Disk for Said {
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        RealDisk.create(path)
-    }
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        RealDisk.open(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        RealDisk.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        RealDisk.create_dir(dir)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        RealDisk.sync_dir(dir)
-    }
-    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
-        Ok(self.0.load(Ordering::SeqCst))
-    }
-}
+use crate::room::tests::Said;
 
 struct World {
     disk: Arc<Said>,
@@ -46,7 +13,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let disk = Arc::new(Said(AtomicU64::new(u64::MAX)));
+        let disk = Arc::new(Said::default());
+        disk.free.store(u64::MAX, Ordering::SeqCst);
         let options = StoreOptions { disk: disk.clone(), reserve_bytes: 1_000, ..StoreOptions::default() };
         Self { disk, options, dir: tempfile::tempdir().unwrap() }
     }
@@ -56,7 +24,7 @@ impl World {
     }
 
     fn free(&self, bytes: u64) {
-        self.disk.0.store(bytes, Ordering::SeqCst);
+        self.disk.free.store(bytes, Ordering::SeqCst);
     }
 }
 
@@ -124,7 +92,7 @@ fn without_space_nothing_is_done_in_the_background_until_there_is_some() {
 }
 
 #[test]
-fn readers_and_writers_meanwhile_see_every_row() {
+fn readers_and_writers_see_every_row_while_it_is_opened_again() {
     let world = World::new();
     with_work_to_do(&world);
     world.free(0);
@@ -166,7 +134,7 @@ fn break_background_work(world: &World, index: &FjallIndex) -> Vec<PathBuf> {
     for tree in trees.filter(|tree| tree.is_dir()) {
         for number in 0..200 {
             let path = tree.join(number.to_string());
-            if StdFile::open(&path).is_err() {
+            if File::open(&path).is_err() {
                 std::fs::create_dir(&path).unwrap();
                 stones.push(path);
             }
