@@ -21,7 +21,7 @@ const BEGINNINGS: std::ops::RangeInclusive<u32> = 3..=9;
 const SETTLES: Duration = Duration::from_secs(8);
 /// Into how many pieces the time so far is divided to see what bytes cost.
 const PIECES: usize = 24;
-/// Bytes count if that leaves no more than this part of what messages alone do not explain.
+/// Bytes count if what is unexplained with them is at most this part of what is unexplained by messages alone.
 const EXPLAINED: f64 = 0.5;
 
 /// A number of messages, and their size.
@@ -305,7 +305,7 @@ mod tests {
 
     /// What is done while a backlog is worked off: after so much of it is given.
     enum Event {
-        /// Nobody works on it for so many seconds; the bool: that is noticed again and again meanwhile.
+        /// Nobody works on it for so many seconds; the bool: that is noticed again and again during the pause.
         Pause(f64, bool),
         /// From then on all takes so many times as long.
         Slower(f64),

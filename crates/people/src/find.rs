@@ -87,8 +87,8 @@ pub enum Suggestion {
 }
 
 impl People {
-    /// Contacts in the order of their names, after that contact, or from the first; what is deleted meanwhile is passed
-    /// over.
+    /// Contacts in the order of their names, after that contact, or from the first. Contacts that were deleted since
+    /// are passed over.
     pub fn page(&self, account: RealmId, after: Option<ContactId>, limit: usize) -> Result<Page> {
         self.page_of(account, None, after, "", limit)
     }

@@ -19,7 +19,7 @@ const CHALLENGE_BYTES: usize = 8 + RANDOM_BYTES + MAC_BYTES;
 /// What a challenge was made for.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose<'a> {
-    /// Signing in, by whoever has the passkey.
+    /// Signing in; the passkey tells to which account.
     SignIn,
     /// The second step of the sign-in with this ticket.
     Step(&'a str),

@@ -55,7 +55,7 @@ pub(super) fn see(text: &str, out: &mut Vec<u8>, most: usize) {
     let mut piece = String::new();
     while out.len() < most {
         let start = memchr::memchr(b'<', rest.as_bytes()).unwrap_or(rest.len());
-        // Of a long text no more than there is room for.
+        // A long text is cut to what there is room for.
         let wanted = rest.floor_char_boundary(start.min(4 * most));
         push_text(&rest[..wanted], &mut piece);
         push_blanks_once(&piece, out);

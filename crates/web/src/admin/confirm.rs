@@ -90,8 +90,8 @@ struct PasswordPage {
     wrong: Wrong,
 }
 
-/// Before what gives access to others' mail or can't be undone: whoever did not sign in or type their password in the last
-/// minutes is asked for it, and the form waits. `None`: go on.
+/// Before what gives access to others' mail or can't be undone: administrators who did not sign in or type their password in
+/// the last minutes are asked for it, and the form waits. `None`: go on.
 pub async fn password_first(caller: &Caller, form: &Posted, action: &str) -> Result<Option<Response>> {
     let (directory, session) = (&caller.site.directory, &caller.session);
     let typed = form.get(OWN_PASSWORD);

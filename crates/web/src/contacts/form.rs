@@ -1,4 +1,4 @@
-//! The form of a contact: all its fields, what is wrong in them, and what someone else changed meanwhile.
+//! The form of a contact: all its fields, what is wrong in them, and what was changed elsewhere since it was opened.
 
 use askama::Template;
 use axum::extract::{Path, Query};

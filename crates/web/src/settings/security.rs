@@ -138,7 +138,7 @@ pub async fn change_password(
     }
     note(&caller, "changed the password").await?;
     tell_self(&caller, AccessChange::Password).await;
-    // All sessions have ended, this one too: it begins anew.
+    // All sessions have ended, this one too: a new one takes its place.
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = caller.site.directory.create_session(caller.account, &caller.peer.addr.to_string(), agent).await?;
     let mut extensions = axum::http::Extensions::new();

@@ -130,7 +130,7 @@ async fn a_passkey_is_added_signs_in_and_is_removed() {
     assert_eq!(done.location(), "/people", "{}", done.text());
     assert_eq!(device.get("/mail/inbox").await.status, StatusCode::OK);
 
-    // The same answer again, by whoever has seen it; one of another name of the service; one without a finger.
+    // The same answer again, by someone who has seen it; one of another name of the service; one without a finger.
     let mut other = Device { key: Ed25519KeyPair::generate().unwrap(), ..Device::new(&world, HOST) };
     std::mem::swap(&mut other.key, &mut device.key);
     other.handle.clone_from(&device.handle);
