@@ -336,7 +336,7 @@ impl Index {
             (!later.has_more).then(|| later.changes.iter().filter_map(|(_, id, _)| super::number(id)).collect());
         let is_whole = merged.len() == state.segments.len();
         if later.is_none() && is_whole {
-            // Nothing could be left out: what is due would be due again. Following goes on first.
+            // Nothing could be left out, and the merge would be due again. Following goes on first.
             return Ok(false);
         }
         let number = state.next_segment;
@@ -344,8 +344,8 @@ impl Index {
         let segment = of.write(number)?;
         let mut next = State { next_segment: number.wrapping_add(1), ..state.clone() };
         let before: u64 = merged.iter().map(|segment| segment.messages).sum();
-        // Of all segments nothing is left that is gone, but for what came back or went again later, and that is still to be
-        // followed and counted. Were it counted now, the same would be due for ever.
+        // Messages that went before they were taken in are counted as gone, and are in no segment: after a merge of all
+        // segments none is left, or the same merge would be due again, without end. What went later is still to be counted.
         next.gone = if is_whole { 0 } else { next.gone.saturating_sub(before - segment.messages.min(before)) };
         next.segments.retain(|segment| !merged.contains(segment));
         if segment.messages > 0 {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use mailstore::{FlagChange, Flags, Role, SearchOptions, SearchQuery as Q, SearchScope, Uid, UidSet};
 use proptest::prelude::*;
+use search::Followed;
 
 use crate::world::World;
 
@@ -292,6 +293,24 @@ fn what_was_deleted_leaves_the_index() {
         world.index.catch_up(world.account).unwrap();
     }
     assert_eq!(world.index.measure(world.account).unwrap().unwrap().messages, 48);
+}
+
+/// What goes after an index was begun and before it was built is counted as gone, but was never in a segment.
+#[test]
+fn what_goes_before_it_was_taken_in_is_not_looked_for_again_and_again() {
+    for (there, gone) in [(2, 1), (3, 2), (7, 6), (7, 1)] {
+        let world = World::new();
+        let inbox = world.mailbox(Role::Inbox);
+        for n in 0..there {
+            world.append(inbox, &message(&[1], n), 0);
+        }
+        assert_eq!(world.index.step(world.account, 1).unwrap(), Followed::More, "it is begun");
+        let all = world.plain.view(world.account, inbox).unwrap().uids().to_vec();
+        world.runtime.block_on(world.mail.expunge(world.account, inbox, &all[..gone])).unwrap();
+        let steps = (0..20).take_while(|_| world.index.step(world.account, 1).unwrap() == Followed::More).count();
+        assert!(steps < 20, "{gone} of {there}: it does not come to an end");
+        assert_eq!(world.index.measure(world.account).unwrap().unwrap().messages, (there - gone) as u64);
+    }
 }
 
 #[test]
